@@ -1,0 +1,120 @@
+//! Every bound of the server, with its reason. Knows numbers only.
+//!
+//! Bounds that an operator may move are directives; [`Limits`] carries their current values to the
+//! workers. The constants are fixed because code or the kernel's interface relies on them.
+
+/// Bytes of one receive block. Holds a pipeline of 64 `INCR`s, and 256 of them stay inside L2.
+pub const BLOCK_BYTES: usize = 4096;
+
+/// Receive blocks of one worker: a power of two, as the provided-buffer ring wants.
+pub const BLOCKS_PER_WORKER: u16 = 256;
+
+/// Bytes of one outgoing block. A batch of integer replies fits many times; a bulk reply spills to the next.
+pub const OUT_BLOCK_BYTES: usize = 16 * 1024;
+
+/// Empty outgoing blocks that a worker keeps for reuse; those above go back to the allocator.
+pub const OUT_BLOCKS_KEPT: usize = 256;
+
+/// Longest header line (`*…`, `$…`) or inline request without its line end, as in Redis (`PROTO_INLINE_MAX_SIZE`).
+pub const LINE_BYTES: usize = 64 * 1024;
+
+/// Argument positions that one batch of requests keeps; a request with more is walked instead.
+pub const SPANS: usize = 1024;
+
+/// Requests decoded, hashed and prefetched before the first of them is executed.
+pub const BATCH: usize = 32;
+
+/// Bytes of requests that one connection executes in a turn before the others have theirs.
+pub const TURN_BYTES: usize = 64 * 1024;
+
+/// Bytes that wait undecoded in a connection before it is no longer read from.
+pub const BACKLOG_BYTES: usize = 256 * 1024;
+
+/// Memory of emptied carries that a worker keeps for the next incomplete request: a backlog for each of a few busy
+/// connections. What is above goes back to the allocator.
+pub const SPARE_BYTES: usize = 2 * 1024 * 1024;
+
+/// Unsent replies above which a connection is not read from.
+pub const UNSENT_SOFT: usize = 1024 * 1024;
+
+/// Milliseconds without a byte of reply leaving after which a connection above the soft mark is read from
+/// again: its client may be one that writes everything before it reads.
+pub const UNSENT_PATIENCE_MS: u64 = 100;
+
+/// Milliseconds that a closed connection's unread input is drained, so that the last reply is not cut off
+/// by a reset.
+pub const LINGER_MS: u64 = 2_000;
+
+/// Bytes drained while lingering; a client that still sends after that is cut off.
+pub const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// Longest key. Redis allows 512 MiB; a key is kept whole in memory and hashed on every use.
+pub const KEY_BYTES: usize = 64 * 1024;
+
+/// Arguments of a request before the connection has authenticated, as in Redis.
+pub const UNAUTHENTICATED_ARGS: i64 = 10;
+
+/// Bytes of one argument before the connection has authenticated, as in Redis.
+pub const UNAUTHENTICATED_BULK: usize = 16 * 1024;
+
+/// Messages that wait in a worker's mailbox. Full is answered with an error to whoever asked.
+pub const MAILBOX: usize = 1024;
+
+/// Questions to all workers (`CLIENT LIST`, `CLIENT KILL`) that one worker has open at a time.
+pub const QUESTIONS: usize = 64;
+
+/// Listening sockets: addresses of `bind` and the Unix socket.
+pub const LISTENERS: usize = 32;
+
+/// Milliseconds of silence after which a connection is no longer read from while the server drains.
+pub const DRAIN_SILENCE_MS: u64 = 50;
+
+/// Milliseconds after which no connection is read from while the server drains.
+pub const DRAIN_TALK_MS: u64 = 1_000;
+
+/// Seconds that a drain may take before connections are cut.
+pub const DRAIN_SECONDS: u64 = 4;
+
+/// The operator's bounds, as they stand now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of the whole server (`maxclients`).
+    pub max_clients: usize,
+    /// Bytes of one argument (`proto-max-bulk-len`).
+    pub max_bulk: usize,
+    /// Arguments of one request (`proto-max-multibulk-len`).
+    pub max_args: usize,
+    /// Bytes of one request (`client-query-buffer-limit`).
+    pub query_buffer: usize,
+    /// Bytes of unsent replies above which a connection is closed (`client-output-buffer-limit normal`), 0 = none.
+    pub output_buffer: usize,
+    /// Seconds after which an idle connection is closed (`timeout`), 0 = never.
+    pub idle_seconds: u64,
+    /// Seconds between keep-alive probes (`tcp-keepalive`), 0 = none.
+    pub keepalive_seconds: u32,
+    /// Only clients of this machine are served (`protected-mode`, and no password is set).
+    pub local_only: bool,
+}
+
+impl Limits {
+    /// Whether a connection with this many bytes of unsent replies is to be closed.
+    #[inline]
+    pub fn refuse_unsent(&self, bytes: usize) -> bool {
+        self.output_buffer > 0 && bytes > self.output_buffer
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_clients: 10_000,
+            max_bulk: 1024 * 1024,
+            max_args: 1024 * 1024,
+            query_buffer: 64 * 1024 * 1024,
+            output_buffer: 256 * 1024 * 1024,
+            idle_seconds: 0,
+            keepalive_seconds: 300,
+            local_only: true,
+        }
+    }
+}
