@@ -5,10 +5,10 @@
 //! 1. `server` opens listeners and starts workers; `config` says how.
 //! 2. An `engine` moves bytes between sockets and a `worker`, turn by turn. It knows descriptors and nothing of the
 //!    protocol.
-//! 3. The `worker` keeps a `connection` per client, decodes requests in place (`resp::decode`), and executes them
+//! 3. The `worker` keeps a `connection` per client, decodes requests in place ([`resp::decode`]), and executes them
 //!    in batches.
 //! 4. A `command` finds its keys in the `table`, changes them, says what changed, and writes its reply
-//!    (`resp::encode`).
+//!    ([`resp::encode`]).
 //! 5. Replies wait in outgoing chains (`buffer::outgoing`) until the engine sends them.
 //!
 //! Nothing between 2 and 5 names a socket, a thread or a file: the core can be driven by a test. `ARCHITECTURE.md`
@@ -16,3 +16,4 @@
 
 pub mod clock;
 pub mod limits;
+pub mod resp;

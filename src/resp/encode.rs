@@ -1,0 +1,254 @@
+//! Replies, written in RESP2 or RESP3 straight into a connection's outgoing block.
+//!
+//! The shapes and their fallbacks in RESP2 are those of the protocol's specification
+//! (<https://redis.io/docs/latest/develop/reference/protocol-spec/>).
+
+use bytes::Bytes;
+
+/// The protocol version that a connection speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// RESP2, until the client asks for more.
+    #[default]
+    Resp2,
+    /// RESP3, after `HELLO 3`.
+    Resp3,
+}
+
+/// Takes outgoing blocks that are full and gives empty ones.
+pub trait Spill {
+    /// Queues what `block` holds and leaves an empty block with room for more in its place.
+    fn spill(&mut self, block: &mut Vec<u8>);
+
+    /// Queues `bytes` as they are, after everything queued so far.
+    fn attach(&mut self, bytes: Bytes);
+}
+
+/// Writes replies. `block` never grows: at its capacity it is spilled.
+pub struct Encoder<'a> {
+    block: &'a mut Vec<u8>,
+    spill: &'a mut dyn Spill,
+    protocol: Protocol,
+    errors: u32,
+}
+
+impl std::fmt::Debug for Encoder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").field("protocol", &self.protocol).finish_non_exhaustive()
+    }
+}
+
+/// Longest reply that is written piece by piece into a reserved space: type, 20 digits, line end.
+const SCALAR: usize = 24;
+
+impl<'a> Encoder<'a> {
+    /// An encoder that appends to `block` and spills it when it is full.
+    #[inline]
+    pub fn new(block: &'a mut Vec<u8>, spill: &'a mut dyn Spill, protocol: Protocol) -> Self {
+        Self { block, spill, protocol, errors: 0 }
+    }
+
+    /// The protocol version replies are written in.
+    #[inline]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Errors written so far.
+    #[inline]
+    pub fn errors(&self) -> u32 {
+        self.errors
+    }
+
+    /// Changes the version, from the next reply on (`HELLO`, `RESET`).
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    /// `+text`
+    #[inline]
+    pub fn simple(&mut self, text: &str) {
+        self.line(b'+', text.as_bytes());
+    }
+
+    /// `+OK`
+    #[inline]
+    pub fn ok(&mut self) {
+        self.put(b"+OK\r\n");
+    }
+
+    /// `-text`. The text starts with its code (`ERR`, `WRONGTYPE` …). Line ends inside become blanks, as in Redis.
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        self.error_parts([text.as_ref()]);
+    }
+
+    /// One error whose text is these parts in a row, so that a text that quotes an argument needs no allocation.
+    pub fn error_parts<'p>(&mut self, parts: impl IntoIterator<Item = &'p [u8]>) {
+        self.errors += 1;
+        self.put(b"-");
+        for part in parts {
+            for piece in part.split_inclusive(|&byte| byte == b'\r' || byte == b'\n') {
+                match piece.split_last() {
+                    Some((b'\r' | b'\n', head)) => {
+                        self.put(head);
+                        self.put(b" ");
+                    }
+                    _ => self.put(piece),
+                }
+            }
+        }
+        self.put(b"\r\n");
+    }
+
+    /// `:value`
+    #[inline]
+    pub fn integer(&mut self, value: i64) {
+        self.number(b':', value);
+    }
+
+    /// A length or count as an integer reply.
+    pub fn count(&mut self, value: usize) {
+        self.integer(i64::try_from(value).expect("counts of things in memory fit an i64"));
+    }
+
+    /// `$len bytes`
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.header(b'$', bytes.len());
+        self.put(bytes);
+        self.put(b"\r\n");
+    }
+
+    /// The decimal form of `value` as a bulk string: a counter's value as `GET` shows it.
+    #[inline]
+    pub fn bulk_integer(&mut self, value: i64) {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(value).as_bytes();
+        self.room(32);
+        // At most 20 bytes of digits, so the length has one or two.
+        self.block.push(b'$');
+        if digits.len() >= 10 {
+            self.block.push(if digits.len() == 20 { b'2' } else { b'1' });
+        }
+        self.block.push(b"0123456789"[digits.len() % 10]);
+        self.block.extend_from_slice(b"\r\n");
+        self.block.extend_from_slice(digits);
+        self.block.extend_from_slice(b"\r\n");
+    }
+
+    /// Text with a format hint: a verbatim string in RESP3, a bulk string in RESP2.
+    pub fn verbatim(&mut self, format: [u8; 3], text: &[u8]) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text),
+            Protocol::Resp3 => {
+                self.header(b'=', text.len() + 4);
+                self.put(&format);
+                self.put(b":");
+                self.put(text);
+                self.put(b"\r\n");
+            }
+        }
+    }
+
+    /// The absent value: `_` in RESP3, the null bulk string in RESP2.
+    #[inline]
+    pub fn null(&mut self) {
+        match self.protocol {
+            Protocol::Resp2 => self.put(b"$-1\r\n"),
+            Protocol::Resp3 => self.put(b"_\r\n"),
+        }
+    }
+
+    /// The absent array: `_` in RESP3, the null array in RESP2.
+    pub fn null_array(&mut self) {
+        match self.protocol {
+            Protocol::Resp2 => self.put(b"*-1\r\n"),
+            Protocol::Resp3 => self.put(b"_\r\n"),
+        }
+    }
+
+    /// `#t` or `#f` in RESP3, `:1` or `:0` in RESP2.
+    pub fn boolean(&mut self, value: bool) {
+        match (self.protocol, value) {
+            (Protocol::Resp2, true) => self.put(b":1\r\n"),
+            (Protocol::Resp2, false) => self.put(b":0\r\n"),
+            (Protocol::Resp3, true) => self.put(b"#t\r\n"),
+            (Protocol::Resp3, false) => self.put(b"#f\r\n"),
+        }
+    }
+
+    /// Announces `len` elements, which follow.
+    #[inline]
+    pub fn array(&mut self, len: usize) {
+        self.header(b'*', len);
+    }
+
+    /// Announces `pairs` keys with their values: a map in RESP3, an array of twice as many in RESP2.
+    pub fn map(&mut self, pairs: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', pairs * 2),
+            Protocol::Resp3 => self.header(b'%', pairs),
+        }
+    }
+
+    /// Announces a set of `len` elements: an array in RESP2.
+    pub fn set(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', len),
+            Protocol::Resp3 => self.header(b'~', len),
+        }
+    }
+
+    /// Replies that were encoded before, in this connection's protocol version.
+    pub fn encoded(&mut self, bytes: Bytes) {
+        if bytes.len() <= self.block.capacity() - self.block.len() {
+            self.block.extend_from_slice(&bytes);
+        } else {
+            self.spill.spill(self.block);
+            self.spill.attach(bytes);
+        }
+    }
+
+    fn line(&mut self, kind: u8, text: &[u8]) {
+        self.room(1);
+        self.block.push(kind);
+        self.put(text);
+        self.put(b"\r\n");
+    }
+
+    #[inline]
+    fn header(&mut self, kind: u8, len: usize) {
+        self.number(kind, i64::try_from(len).expect("lengths of things in memory fit an i64"));
+    }
+
+    #[inline]
+    fn number(&mut self, kind: u8, value: i64) {
+        self.room(SCALAR);
+        self.block.push(kind);
+        self.block.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        self.block.extend_from_slice(b"\r\n");
+    }
+
+    /// Makes sure that `bytes` more fit into the block.
+    #[inline]
+    fn room(&mut self, bytes: usize) {
+        if self.block.capacity() - self.block.len() < bytes {
+            self.spill.spill(self.block);
+            debug_assert!(self.block.capacity() - self.block.len() >= bytes);
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, mut bytes: &[u8]) {
+        loop {
+            let room = self.block.capacity() - self.block.len();
+            if bytes.len() <= room {
+                return self.block.extend_from_slice(bytes);
+            }
+            let (now, later) = bytes.split_at(room);
+            self.block.extend_from_slice(now);
+            self.spill.spill(self.block);
+            bytes = later;
+        }
+    }
+}

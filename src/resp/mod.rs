@@ -1,0 +1,8 @@
+//! The Redis protocol, both ways: requests decoded where they lie, replies encoded where they leave from.
+//!
+//! Knows bytes. Nothing here knows a command, a connection or a clock.
+
+pub mod args;
+pub mod decode;
+pub mod encode;
+pub mod integer;
