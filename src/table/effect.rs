@@ -1,0 +1,64 @@
+//! What a write changed, in a form fit for a journal: the resulting state, never the operation.
+//!
+//! Re-applying the effects of a run, in order, to an empty table gives the run's table.
+
+use super::Value;
+
+/// Position of a change in the order of all changes, 0 = none. Positions only grow.
+pub type Lsn = u64;
+
+/// One change. Deadlines are absolute, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect<'a> {
+    /// The key now holds `value`, with this deadline or none.
+    Set {
+        /// The key's bytes.
+        key: &'a [u8],
+        /// Its value from now on.
+        value: Value<'a>,
+        /// When it goes away by itself.
+        deadline: Option<u64>,
+    },
+    /// The key keeps its value and has this deadline or none.
+    Deadline {
+        /// The key's bytes.
+        key: &'a [u8],
+        /// When it goes away by itself.
+        deadline: Option<u64>,
+    },
+    /// The key is gone.
+    Remove {
+        /// The key's bytes.
+        key: &'a [u8],
+        /// Who took it.
+        cause: Removal,
+    },
+    /// Every key is gone.
+    Flush,
+}
+
+/// Why a key went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// A command removed it.
+    Command,
+    /// Its deadline passed.
+    Expired,
+}
+
+/// Takes effects in the order in which they happen, while the lock of the segment concerned is held.
+pub trait EffectSink {
+    /// Records one effect and returns its position (0 where nothing is journalled).
+    fn record(&mut self, effect: Effect<'_>) -> Lsn;
+}
+
+/// A sink that keeps nothing, for a server without a journal.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Discard;
+
+impl EffectSink for Discard {
+    #[inline]
+    fn record(&mut self, _: Effect<'_>) -> Lsn {
+        0
+    }
+}

@@ -1,0 +1,430 @@
+//! The table against a model: an ordered map that does the same, step by step, and says which effects it expects.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use ahash::RandomState;
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::{collection, sample};
+
+use super::effect::{Effect, EffectSink, Lsn, Removal};
+use super::{AddError, Hashing, Key, Moment, NewDeadline, Segment, Table, Value};
+use crate::resp::integer;
+
+/// A value on its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Held {
+    Int(i64),
+    Str(Vec<u8>),
+}
+
+impl Held {
+    fn of(value: Value<'_>) -> Self {
+        match value {
+            Value::Int(number) => Self::Int(number),
+            Value::Str(bytes) => Self::Str(bytes.to_vec()),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Self {
+        integer::parse(bytes).map_or_else(|| Self::Str(bytes.to_vec()), Self::Int)
+    }
+
+    fn value(&self) -> Value<'_> {
+        match self {
+            Self::Int(number) => Value::Int(*number),
+            Self::Str(bytes) => Value::Str(bytes),
+        }
+    }
+}
+
+/// An effect on its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Change {
+    Set(Vec<u8>, Held, Option<u64>),
+    Deadline(Vec<u8>, Option<u64>),
+    Remove(Vec<u8>, Removal),
+    Flush,
+}
+
+impl Change {
+    fn effect(&self) -> Effect<'_> {
+        match self {
+            Self::Set(key, held, deadline) => Effect::Set { key, value: held.value(), deadline: *deadline },
+            Self::Deadline(key, deadline) => Effect::Deadline { key, deadline: *deadline },
+            Self::Remove(key, cause) => Effect::Remove { key, cause: *cause },
+            Self::Flush => Effect::Flush,
+        }
+    }
+}
+
+/// A sink that keeps everything; a position is the number of effects so far.
+#[derive(Debug, Default)]
+struct Changes(Vec<Change>);
+
+impl EffectSink for Changes {
+    fn record(&mut self, effect: Effect<'_>) -> Lsn {
+        self.0.push(match effect {
+            Effect::Set { key, value, deadline } => Change::Set(key.to_vec(), Held::of(value), deadline),
+            Effect::Deadline { key, deadline } => Change::Deadline(key.to_vec(), deadline),
+            Effect::Remove { key, cause } => Change::Remove(key.to_vec(), cause),
+            Effect::Flush => Change::Flush,
+        });
+        self.0.len() as Lsn
+    }
+}
+
+type Keys = BTreeMap<Vec<u8>, (Held, Option<u64>)>;
+
+/// What a segment or a table should hold, and the effects that should have led there.
+#[derive(Debug, Default)]
+struct Model {
+    keys: Keys,
+    changes: Vec<Change>,
+    expired: u64,
+}
+
+impl Model {
+    fn look(&mut self, key: &[u8], now: u64) -> Option<&mut (Held, Option<u64>)> {
+        if self.keys.get(key).is_some_and(|(_, deadline)| deadline.is_some_and(|at| at <= now)) {
+            self.keys.remove(key);
+            self.expired += 1;
+            self.changes.push(Change::Remove(key.to_vec(), Removal::Expired));
+        }
+        self.keys.get_mut(key)
+    }
+
+    fn put(&mut self, key: &[u8], held: Held, deadline: Option<u64>) {
+        self.changes.push(Change::Set(key.to_vec(), held.clone(), deadline));
+        self.keys.insert(key.to_vec(), (held, deadline));
+    }
+
+    fn add(&mut self, key: &[u8], delta: i64, now: u64) -> Result<i64, AddError> {
+        let (held, deadline) = self.look(key, now).cloned().unwrap_or((Held::Int(0), None));
+        let Held::Int(number) = held else { return Err(AddError::NotInteger) };
+        let sum = number.checked_add(delta).ok_or(AddError::Overflow)?;
+        self.put(key, Held::Int(sum), deadline);
+        Ok(sum)
+    }
+
+    fn set(&mut self, key: &[u8], value: &[u8], deadline: NewDeadline, now: u64) {
+        let before = self.look(key, now).and_then(|(_, deadline)| *deadline);
+        let deadline = match deadline {
+            NewDeadline::Clear => None,
+            NewDeadline::Keep => before,
+            NewDeadline::At(deadline) => Some(deadline),
+        };
+        self.put(key, Held::parse(value), deadline);
+    }
+
+    fn set_deadline(&mut self, key: &[u8], deadline: Option<u64>, now: u64) -> bool {
+        let Some((_, held)) = self.look(key, now) else { return false };
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return self.remove(key, now);
+        }
+        if *held != deadline {
+            *held = deadline;
+            self.changes.push(Change::Deadline(key.to_vec(), deadline));
+        }
+        true
+    }
+
+    fn remove(&mut self, key: &[u8], now: u64) -> bool {
+        let found = self.look(key, now).is_some();
+        if found {
+            self.keys.remove(key);
+            self.changes.push(Change::Remove(key.to_vec(), Removal::Command));
+        }
+        found
+    }
+
+    fn flush(&mut self) {
+        self.keys.clear();
+        self.changes.push(Change::Flush);
+    }
+}
+
+/// One step on the key with this number. Deadlines are given relative to now.
+#[derive(Clone, Debug)]
+enum Step {
+    Get,
+    Deadline,
+    Add(i64),
+    Set(Vec<u8>, NewDeadline),
+    SetDeadline(Option<i64>),
+    Remove,
+    /// Adds to this many keys, from that one on.
+    AddMany(usize),
+    /// Removes this many keys, from that one on.
+    RemoveMany(usize),
+}
+
+/// Keys of all lengths around the one that fits a slot; key 0 is empty.
+fn key_bytes(number: usize) -> Vec<u8> {
+    let len = number % 41;
+    let mut bytes = number.to_string().into_bytes();
+    bytes.resize(bytes.len().max(len), b'~');
+    if number == 0 { Vec::new() } else { bytes }
+}
+
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        any::<i16>().prop_map(|number| number.to_string().into_bytes()),
+        sample::select(vec!["9223372036854775807", "-9223372036854775808", "-0", "007", "1.5", ""])
+            .prop_map(|text| text.as_bytes().to_vec()),
+        collection::vec(any::<u8>(), 0..40),
+        (1_000..6_000_usize).prop_map(|len| vec![b'v'; len]),
+    ]
+}
+
+fn deadline() -> impl Strategy<Value = NewDeadline> {
+    prop_oneof![
+        3 => Just(NewDeadline::Clear),
+        2 => Just(NewDeadline::Keep),
+        2 => (0..40_u64).prop_map(NewDeadline::At),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Get),
+        2 => Just(Step::Deadline),
+        6 => prop_oneof![-100..100_i64, Just(i64::MAX), Just(i64::MIN)].prop_map(Step::Add),
+        6 => (value(), deadline()).prop_map(|(value, deadline)| Step::Set(value, deadline)),
+        4 => proptest::option::of(-2..40_i64).prop_map(Step::SetDeadline),
+        4 => Just(Step::Remove),
+        1 => (1..200_usize).prop_map(Step::AddMany),
+        1 => (1..200_usize).prop_map(Step::RemoveMany),
+    ]
+}
+
+/// Milliseconds that pass, the number of a key, what happens to it.
+fn steps() -> impl Strategy<Value = Vec<(u64, usize, Step)>> {
+    let key = prop_oneof![3 => 0..30_usize, 1 => 0..600_usize];
+    collection::vec((prop_oneof![3 => Just(0_u64), 1 => 0..20_u64], key, step()), 1..150)
+}
+
+/// Does a step on one key to both, and compares what they answer.
+fn step_both(segment: &mut Segment, model: &mut Model, key: Key<'_>, step: &Step, at: &mut Moment<'_>) {
+    let now = at.now_ms;
+    let bytes = key.bytes;
+    match step {
+        Step::Get => {
+            let expected = model.look(bytes, now).map(|(held, _)| held.clone());
+            assert_eq!(segment.get(key, at).map(Held::of), expected);
+        }
+        Step::Deadline => {
+            let expected = model.look(bytes, now).map(|(_, deadline)| *deadline);
+            assert_eq!(segment.deadline(key, at), expected);
+        }
+        Step::Add(delta) => assert_eq!(segment.add(key, *delta, at), model.add(bytes, *delta, now)),
+        Step::Set(value, deadline) => {
+            let deadline = match *deadline {
+                NewDeadline::At(ahead) => NewDeadline::At(now + ahead),
+                NewDeadline::Clear | NewDeadline::Keep => *deadline,
+            };
+            segment.set(key, value, deadline, at);
+            model.set(bytes, value, deadline, now);
+        }
+        Step::SetDeadline(ahead) => {
+            let deadline = ahead.map(|ahead| now.saturating_add_signed(ahead));
+            assert_eq!(segment.set_deadline(key, deadline, at), model.set_deadline(bytes, deadline, now));
+        }
+        Step::Remove => assert_eq!(segment.remove(key, at), model.remove(bytes, now)),
+        Step::AddMany(_) | Step::RemoveMany(_) => unreachable!("taken apart by the caller"),
+    }
+}
+
+/// Calls `each` for every single step, with the key's number.
+fn take_apart(number: usize, step: &Step, mut each: impl FnMut(usize, &Step)) {
+    match step {
+        Step::AddMany(count) => (number..number + count).for_each(|number| each(number, &Step::Add(1))),
+        Step::RemoveMany(count) => (number..number + count).for_each(|number| each(number, &Step::Remove)),
+        _ => each(number, step),
+    }
+}
+
+fn keys_of(table: &Table) -> Keys {
+    let mut keys = Keys::new();
+    table.for_each(&mut |key, value, deadline| {
+        assert!(keys.insert(key.to_vec(), (Held::of(value), deadline)).is_none(), "{key:?} twice");
+    });
+    keys
+}
+
+proptest! {
+    #[test]
+    fn one_segment_does_as_the_model_does(steps in steps()) {
+        let hashing = Hashing(RandomState::with_seeds(1, 2, 3, 4));
+        let mut segment = Segment::new(hashing.clone());
+        let (mut model, mut changes, mut now_ms) = (Model::default(), Changes::default(), 1_000);
+        for (passed, number, step) in &steps {
+            now_ms += passed;
+            take_apart(*number, step, |number, step| {
+                let bytes = key_bytes(number);
+                let key = Key { bytes: &bytes, hash: hashing.hash(&bytes) };
+                let mut at = Moment { now_ms, effects: &mut changes };
+                step_both(&mut segment, &mut model, key, step, &mut at);
+            });
+            segment.store().check();
+            prop_assert_eq!(&changes.0, &model.changes);
+            prop_assert_eq!(segment.changed(), changes.0.len() as Lsn);
+            prop_assert_eq!(segment.store().len(), model.keys.len());
+        }
+        let mut keys = Keys::new();
+        segment.store().for_each(&mut |key, value, deadline| {
+            keys.insert(key.to_vec(), (Held::of(value), deadline));
+        });
+        prop_assert_eq!(&keys, &model.keys);
+        prop_assert_eq!(segment.expired(), model.expired);
+    }
+
+    #[test]
+    fn replayed_effects_give_the_same_table(steps in steps(), flush_at in proptest::option::of(0..150_usize)) {
+        let (table, replayed) = (Table::with_seed(11), Table::with_seed(22));
+        let (mut model, mut changes, mut now_ms) = (Model::default(), Changes::default(), 1_000);
+        for (index, (passed, number, step)) in steps.iter().enumerate() {
+            now_ms += passed;
+            let mut at = Moment { now_ms, effects: &mut changes };
+            if Some(index) == flush_at {
+                table.flush(&mut at);
+                model.flush();
+                prop_assert!(table.is_empty());
+            }
+            take_apart(*number, step, |number, step| {
+                let bytes = key_bytes(number);
+                let key = table.key(&bytes);
+                table.prefetch(key.hash);
+                step_both(&mut table.lock(key.hash), &mut model, key, step, &mut at);
+            });
+        }
+        prop_assert_eq!(&changes.0, &model.changes);
+        for change in &changes.0 {
+            replayed.apply(&change.effect());
+        }
+        prop_assert_eq!(&keys_of(&table), &model.keys);
+        prop_assert_eq!(&keys_of(&replayed), &model.keys);
+        let timed = model.keys.values().filter(|(_, deadline)| deadline.is_some()).count();
+        for table in [&table, &replayed] {
+            prop_assert_eq!((table.len(), table.deadlines()), (model.keys.len(), timed));
+            prop_assert_eq!(table.is_empty(), model.keys.is_empty());
+            (0..super::SEGMENTS).for_each(|segment| table.lock_segment(segment).store().check());
+        }
+        prop_assert_eq!((table.expired(), replayed.expired()), (model.expired, 0));
+    }
+}
+
+/// A sink of one thread among several that draw their positions from one counter.
+#[derive(Debug)]
+struct Ordered<'c> {
+    positions: &'c AtomicU64,
+    own: Changes,
+    at: Vec<Lsn>,
+}
+
+impl EffectSink for Ordered<'_> {
+    fn record(&mut self, effect: Effect<'_>) -> Lsn {
+        self.own.record(effect);
+        // Relaxed: what orders the effects on one key is its segment's lock, which this thread holds.
+        self.at.push(1 + self.positions.fetch_add(1, Ordering::Relaxed));
+        self.at[self.at.len() - 1]
+    }
+}
+
+/// One thread's share: every kind of write on few keys that all threads share, now and then a flush.
+fn write_at_random<'c>(table: &Table, positions: &'c AtomicU64, seed: u64) -> Ordered<'c> {
+    let mut sink = Ordered { positions, own: Changes::default(), at: Vec::new() };
+    let mut random = seed;
+    for now_ms in 0..3_000 {
+        // A linear congruential step (Knuth's MMIX constants); its high bits are random enough to pick with.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let bytes = key_bytes(usize::try_from(random >> 58).unwrap());
+        let key = table.key(&bytes);
+        let mut at = Moment { now_ms, effects: &mut sink };
+        match random >> 32 & 0xFF {
+            0 => table.flush(&mut at),
+            1..=40 => table.lock(key.hash).set(key, b"text", NewDeadline::At(now_ms + 9), &mut at),
+            41..=60 => drop(table.lock(key.hash).remove(key, &mut at)),
+            61..=90 => drop(table.lock(key.hash).set_deadline(key, Some(now_ms + 5), &mut at)),
+            _ => drop(table.lock(key.hash).add(key, 1, &mut at)),
+        }
+    }
+    sink
+}
+
+#[test]
+fn positions_order_the_effects_of_many_threads() {
+    let (table, replayed) = (Table::with_seed(31), Table::with_seed(32));
+    let positions = AtomicU64::new(0);
+    let sinks: Vec<Ordered<'_>> = thread::scope(|scope| {
+        let writer = |seed| {
+            scope.spawn({
+                let (table, positions) = (&table, &positions);
+                move || write_at_random(table, positions, seed)
+            })
+        };
+        let writers: Vec<_> = (1..=8).map(writer).collect();
+        writers.into_iter().map(|writer| writer.join().expect("a writer does not panic")).collect()
+    });
+    let log: BTreeMap<Lsn, &Change> =
+        sinks.iter().flat_map(|sink| sink.at.iter().copied().zip(&sink.own.0)).collect();
+    assert!(log.values().any(|change| **change == Change::Flush) && log.len() > 10_000);
+    log.values().for_each(|change| replayed.apply(&change.effect()));
+    assert_eq!(keys_of(&replayed), keys_of(&table));
+    let last = (0..super::SEGMENTS).map(|segment| table.lock_segment(segment).changed()).max();
+    assert_eq!(last, log.keys().next_back().copied());
+    assert_eq!(last, Some(positions.load(Ordering::Relaxed)));
+}
+
+#[test]
+fn an_error_changes_nothing_and_has_no_effect() {
+    let table = Table::with_seed(7);
+    let mut changes = Changes::default();
+    let mut at = Moment { now_ms: 1, effects: &mut changes };
+    let key = table.key(b"k");
+    let mut segment = table.lock(key.hash);
+    for deadline in [NewDeadline::Clear, NewDeadline::At(9)] {
+        segment.set(key, b"9223372036854775807", deadline, &mut at);
+        assert_eq!(segment.add(key, 1, &mut at), Err(AddError::Overflow));
+        assert_eq!(segment.get(key, &mut at), Some(Value::Int(i64::MAX)));
+    }
+    segment.set(key, b"+1", NewDeadline::Clear, &mut at);
+    assert_eq!(segment.add(key, 1, &mut at), Err(AddError::NotInteger));
+    assert_eq!(segment.get(key, &mut at), Some(Value::Str(b"+1")));
+    assert_eq!(segment.changed(), 3);
+    drop(segment);
+    assert_eq!(changes.0.len(), 3);
+}
+
+#[test]
+fn a_flush_is_one_change_of_every_segment() {
+    let table = Table::with_seed(8);
+    let empty = table.heap_bytes();
+    let mut changes = Changes::default();
+    let mut at = Moment { now_ms: 1, effects: &mut changes };
+    for number in 0..1_000 {
+        let bytes = key_bytes(number);
+        let key = table.key(&bytes);
+        table.lock(key.hash).set(key, b"text", NewDeadline::At(5), &mut at);
+    }
+    assert!(table.heap_bytes() > empty + 1_000 * 32);
+    table.flush(&mut at);
+    assert_eq!((table.len(), table.deadlines(), table.heap_bytes()), (0, 0, empty));
+    assert!((0..super::SEGMENTS).all(|segment| table.lock_segment(segment).changed() == 1_001));
+    assert_eq!(changes.0.last(), Some(&Change::Flush));
+}
+
+#[test]
+fn an_effect_from_outside_is_made_canonical() {
+    let table = Table::with_seed(9);
+    table.apply(&Effect::Set { key: b"k", value: Value::Str(b"12"), deadline: None });
+    table.apply(&Effect::Remove { key: b"absent", cause: Removal::Expired });
+    table.apply(&Effect::Deadline { key: b"absent", deadline: Some(1) });
+    assert_eq!(keys_of(&table), Keys::from([(b"k".to_vec(), (Held::Int(12), None))]));
+}
+
+#[test]
+fn an_empty_table_is_small() {
+    assert!(Table::new().heap_bytes() <= 64 * 1024);
+}
