@@ -7,7 +7,7 @@
 //!    protocol.
 //! 3. The `worker` keeps a `connection` per client, decodes requests in place ([`resp::decode`]), and executes them
 //!    in batches.
-//! 4. A `command` finds its keys in the [`table`], changes them, says what changed, and writes its reply
+//! 4. A [`command`] finds its keys in the [`table`], changes them, says what changed, and writes its reply
 //!    ([`resp::encode`]).
 //! 5. Replies wait in outgoing chains (`buffer::outgoing`) until the engine sends them.
 //!
@@ -15,6 +15,7 @@
 //! follows one `INCRBY` through all of it.
 
 pub mod clock;
+pub mod command;
 pub mod limits;
 pub mod resp;
 pub mod table;

@@ -1,0 +1,61 @@
+//! `HELP` of the containers, rendered from the command table alone.
+
+use super::lookup::lookup;
+use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
+
+/// The `HELP` subcommand of a container whose categories are `categories`.
+pub(super) const fn help_of(
+    since: &'static str,
+    group: &'static str,
+    categories: &'static [&'static str],
+) -> Command {
+    Command {
+        name: "help",
+        arity: 2,
+        flags: Flags::LOADING.and(Flags::STALE),
+        keys: Keys::NONE,
+        access: &[],
+        categories,
+        tips: &[],
+        docs: Docs { summary: "Lists the subcommands.", since, group, complexity: "O(1)", arguments: &[] },
+        run: help,
+        subcommands: &[],
+    }
+}
+
+fn help(call: &mut Call<'_>) -> Outcome {
+    let container = lookup(call.args.get(0)).expect("a subcommand was found by its container's name");
+    let upper = container.name.to_ascii_uppercase();
+    call.reply.array(1 + 2 * container.subcommands.len());
+    call.reply.simple(&format!("{upper} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    for command in container.subcommands {
+        let mut usage = command.name.to_ascii_uppercase();
+        for argument in command.docs.arguments {
+            usage.push(' ');
+            usage.push_str(&shape(argument));
+        }
+        call.reply.simple(&usage);
+        call.reply.simple(&format!("    {}", command.docs.summary));
+    }
+    Outcome::Done
+}
+
+/// An argument as usage texts write it: `[TYPE (NORMAL|MASTER)]`.
+fn shape(argument: &Argument) -> String {
+    let parts = |separator: &str| argument.parts.iter().map(shape).collect::<Vec<_>>().join(separator);
+    let value = match argument.kind {
+        "pure-token" => None,
+        "oneof" => Some(format!("({})", parts("|"))),
+        "block" => Some(parts(" ")),
+        _ => Some(format!("<{}>", argument.name)),
+    };
+    let mut text = match (argument.token, value) {
+        (Some(token), Some(value)) => format!("{token} {value}"),
+        (Some(token), None) => token.to_owned(),
+        (None, value) => value.unwrap_or_default(),
+    };
+    if argument.multiple {
+        text = format!("{text} [{text} ...]");
+    }
+    if argument.optional { format!("[{text}]") } else { text }
+}

@@ -1,0 +1,385 @@
+//! `INFO`: the server's state as text, in the sections and under the names that Redis' monitors read. Knows
+//! [`Facts`], not where they come from.
+
+use std::fmt::Write;
+
+use super::session::SERVER_VERSION;
+use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
+
+/// `INFO [section …]`
+pub static INFO: Command = Command {
+    name: "info",
+    arity: -1,
+    flags: Flags::LOADING.and(Flags::STALE),
+    keys: Keys::NONE,
+    access: &[],
+    categories: &["dangerous"],
+    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    docs: Docs {
+        summary: "Describes the server's state, in sections.",
+        since: "1.0.0",
+        group: "server",
+        complexity: "O(1)",
+        arguments: &[Argument::new("section", "string").maybe().many()],
+    },
+    run: info,
+    subcommands: &[],
+};
+
+/// The server's state. Times in seconds unless their name says otherwise, sizes in bytes, counts since the
+/// start or the last `CONFIG RESETSTAT`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// Version of tallyring.
+    pub version: String,
+    /// Hash of the build, for error reports.
+    pub build_id: String,
+    /// Operating system, its release and the machine's architecture.
+    pub os: String,
+    /// Process id.
+    pub pid: u32,
+    /// 40 hexadecimal digits, new at each start.
+    pub run_id: String,
+    /// Port listened on, 0 = none.
+    pub tcp_port: u16,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+    /// Path of the executable.
+    pub executable: String,
+    /// Path of the configuration file, empty without one.
+    pub config_file: String,
+    /// Name of the engine, `uring` or `epoll` for instance.
+    pub engine: String,
+    /// Rung of the ladder of kernel features that the engine stands on.
+    pub rung: String,
+    /// Workers.
+    pub workers: usize,
+    /// Connections now.
+    pub connected_clients: usize,
+    /// `maxclients`
+    pub max_clients: usize,
+    /// Connections that wait for a reply that comes later.
+    pub blocked_clients: usize,
+    /// Bytes allocated.
+    pub used_memory: u64,
+    /// Resident set of the process.
+    pub used_memory_rss: u64,
+    /// Highest resident set so far.
+    pub used_memory_peak: u64,
+    /// Bytes of buffers and tables that every server has, keys or none.
+    pub used_memory_startup: u64,
+    /// Bytes of the counters.
+    pub used_memory_dataset: u64,
+    /// Memory of the machine.
+    pub total_system_memory: u64,
+    /// `maxmemory`, 0 = none.
+    pub max_memory: u64,
+    /// `maxmemory-policy`
+    pub max_memory_policy: String,
+    /// Name of the allocator.
+    pub allocator: String,
+    /// Connections accepted.
+    pub total_connections: u64,
+    /// Connections refused because of `maxclients`.
+    pub rejected_connections: u64,
+    /// Commands executed.
+    pub total_commands: u64,
+    /// Commands a second, lately.
+    pub ops_per_second: u64,
+    /// Bytes received.
+    pub net_input: u64,
+    /// Bytes sent.
+    pub net_output: u64,
+    /// Replies that were errors.
+    pub error_replies: u64,
+    /// Keys that reading commands found.
+    pub keyspace_hits: u64,
+    /// Keys that reading commands looked for in vain.
+    pub keyspace_misses: u64,
+    /// Keys whose deadline passed.
+    pub expired_keys: u64,
+    /// Keys.
+    pub keys: usize,
+    /// Keys with a deadline.
+    pub keys_with_deadline: usize,
+    /// Changes since the start; nothing is saved yet.
+    pub changes: u64,
+    /// Unix time of the last save, or of the start.
+    pub last_save_unix_s: u64,
+    /// Seconds of system time of the process.
+    pub cpu_sys_s: f64,
+    /// Seconds of user time of the process.
+    pub cpu_user_s: f64,
+    /// Operations handed to the ring; 0 where there is none.
+    pub submissions: u64,
+    /// Completions reaped from the ring; 0 where there is none.
+    pub completions: u64,
+    /// System calls of the workers.
+    pub system_calls: u64,
+    /// Turns of the workers.
+    pub turns: u64,
+    /// Times a receive found no free block.
+    pub starved: u64,
+    /// Fewest free receive blocks of a worker so far.
+    pub blocks_low_water: u64,
+    /// Receive blocks of a worker.
+    pub blocks: u64,
+}
+
+/// A section: its name as an argument, and what writes it.
+type Section = (&'static str, fn(&mut Text<'_>));
+
+const SECTIONS: [Section; 10] = [
+    ("server", server),
+    ("clients", clients),
+    ("memory", memory),
+    ("persistence", persistence),
+    ("stats", stats),
+    ("replication", replication),
+    ("cpu", cpu),
+    ("cluster", cluster),
+    ("keyspace", keyspace),
+    ("engine", engine),
+];
+
+fn info(call: &mut Call<'_>) -> Outcome {
+    let facts = call.host.facts();
+    let wanted = |section: &str| {
+        call.args.len() == 1
+            || call.args.tail(1).any(|argument| {
+                ["all", "default", "everything", section]
+                    .iter()
+                    .any(|name| name.as_bytes().eq_ignore_ascii_case(argument))
+            })
+    };
+    let mut text = Text { out: String::new(), facts: &facts, unix_us: call.now.unix_us };
+    for (name, write) in SECTIONS {
+        if wanted(name) {
+            text.section(name);
+            write(&mut text);
+        }
+    }
+    call.reply.verbatim(*b"txt", text.out.as_bytes());
+    Outcome::Done
+}
+
+/// The text as it grows.
+struct Text<'f> {
+    out: String,
+    facts: &'f Facts,
+    unix_us: u64,
+}
+
+impl Text<'_> {
+    fn section(&mut self, name: &str) {
+        if !self.out.is_empty() {
+            self.out.push_str("\r\n");
+        }
+        let title = match name {
+            "cpu" => "CPU".to_owned(),
+            _ => name[..1].to_ascii_uppercase() + &name[1..],
+        };
+        write!(self.out, "# {title}\r\n").expect("writing to memory does not fail");
+    }
+
+    fn field(&mut self, name: &str, value: impl std::fmt::Display) {
+        write!(self.out, "{name}:{value}\r\n").expect("writing to memory does not fail");
+    }
+
+    fn size(&mut self, name: &str, bytes: u64) {
+        self.field(name, bytes);
+        self.field(&format!("{name}_human"), human(bytes));
+    }
+
+    /// Fields of what Redis counts and what does not happen here.
+    fn zeros(&mut self, names: &[&str]) {
+        for name in names {
+            self.field(name, 0);
+        }
+    }
+}
+
+/// A size as people read it, in Redis' manner.
+fn human(bytes: u64) -> String {
+    const UNITS: [(u32, &str); 5] = [(50, "P"), (40, "T"), (30, "G"), (20, "M"), (10, "K")];
+    match UNITS.iter().find(|(shift, _)| bytes >> shift > 0) {
+        Some((shift, unit)) => format!("{:.2}{unit}", ratio(bytes, 1 << shift)),
+        None => format!("{bytes}B"),
+    }
+}
+
+/// `part` in terms of `whole`, 0 where there is no whole.
+fn ratio(part: u64, whole: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "shown with two digits after the point")]
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn server(text: &mut Text<'_>) {
+    let facts = text.facts;
+    text.field("redis_version", SERVER_VERSION);
+    text.field("redis_git_sha1", "00000000");
+    text.field("redis_git_dirty", 0);
+    text.field("redis_build_id", &facts.build_id);
+    text.field("redis_mode", "standalone");
+    text.field("tallyring_version", &facts.version);
+    text.field("os", &facts.os);
+    text.field("arch_bits", usize::BITS);
+    text.field("monotonic_clock", "POSIX clock_gettime");
+    text.field("multiplexing_api", &facts.engine);
+    text.field("process_id", facts.pid);
+    text.field("process_supervised", "no");
+    text.field("run_id", &facts.run_id);
+    text.field("tcp_port", facts.tcp_port);
+    text.field("server_time_usec", text.unix_us);
+    text.field("uptime_in_seconds", facts.uptime_s);
+    text.field("uptime_in_days", facts.uptime_s / 86_400);
+    text.field("hz", 10);
+    text.field("configured_hz", 10);
+    text.field("lru_clock", text.unix_us / 1_000_000 % (1 << 24));
+    text.field("executable", &facts.executable);
+    text.field("config_file", &facts.config_file);
+    text.field("io_threads_active", 0);
+}
+
+fn clients(text: &mut Text<'_>) {
+    let facts = text.facts;
+    text.field("connected_clients", facts.connected_clients);
+    text.zeros(&["cluster_connections"]);
+    text.field("maxclients", facts.max_clients);
+    text.zeros(&["client_recent_max_input_buffer", "client_recent_max_output_buffer"]);
+    text.field("blocked_clients", facts.blocked_clients);
+    text.zeros(&["tracking_clients", "clients_in_timeout_table"]);
+}
+
+fn memory(text: &mut Text<'_>) {
+    let facts = text.facts;
+    let used = facts.used_memory;
+    text.size("used_memory", used);
+    text.size("used_memory_rss", facts.used_memory_rss);
+    text.size("used_memory_peak", facts.used_memory_peak);
+    text.field("used_memory_peak_perc", format!("{:.2}%", 100.0 * ratio(used, facts.used_memory_peak)));
+    text.field("used_memory_overhead", used.saturating_sub(facts.used_memory_dataset));
+    text.field("used_memory_startup", facts.used_memory_startup);
+    text.field("used_memory_dataset", facts.used_memory_dataset);
+    text.field("used_memory_dataset_perc", format!("{:.2}%", 100.0 * ratio(facts.used_memory_dataset, used)));
+    text.size("total_system_memory", facts.total_system_memory);
+    text.size("used_memory_lua", 0);
+    text.size("used_memory_scripts", 0);
+    text.zeros(&["number_of_cached_scripts", "number_of_functions", "number_of_libraries"]);
+    text.size("maxmemory", facts.max_memory);
+    text.field("maxmemory_policy", &facts.max_memory_policy);
+    text.field("mem_fragmentation_ratio", format!("{:.2}", ratio(facts.used_memory_rss, used)));
+    text.field("mem_fragmentation_bytes", facts.used_memory_rss.saturating_sub(used));
+    text.zeros(&["mem_not_counted_for_evict", "mem_replication_backlog", "mem_clients_slaves"]);
+    text.zeros(&["mem_clients_normal", "mem_cluster_links", "mem_aof_buffer"]);
+    text.field("mem_allocator", &facts.allocator);
+    text.zeros(&["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
+}
+
+fn persistence(text: &mut Text<'_>) {
+    text.zeros(&["loading", "async_loading"]);
+    text.field("rdb_changes_since_last_save", text.facts.changes);
+    text.zeros(&["rdb_bgsave_in_progress"]);
+    text.field("rdb_last_save_time", text.facts.last_save_unix_s);
+    text.field("rdb_last_bgsave_status", "ok");
+    text.field("rdb_last_bgsave_time_sec", -1);
+    text.field("rdb_current_bgsave_time_sec", -1);
+    text.zeros(&["rdb_saves", "rdb_last_cow_size"]);
+    text.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
+    text.field("aof_last_rewrite_time_sec", -1);
+    text.field("aof_current_rewrite_time_sec", -1);
+    text.field("aof_last_bgrewrite_status", "ok");
+    text.field("aof_last_write_status", "ok");
+    text.zeros(&["aof_last_cow_size"]);
+}
+
+fn stats(text: &mut Text<'_>) {
+    let facts = text.facts;
+    text.field("total_connections_received", facts.total_connections);
+    text.field("total_commands_processed", facts.total_commands);
+    text.field("instantaneous_ops_per_sec", facts.ops_per_second);
+    text.field("total_net_input_bytes", facts.net_input);
+    text.field("total_net_output_bytes", facts.net_output);
+    text.field("instantaneous_input_kbps", "0.00");
+    text.field("instantaneous_output_kbps", "0.00");
+    text.field("rejected_connections", facts.rejected_connections);
+    text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    text.field("expired_keys", facts.expired_keys);
+    text.field("expired_stale_perc", "0.00");
+    text.zeros(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
+    text.zeros(&["evicted_keys", "evicted_clients", "total_eviction_exceeded_time"]);
+    text.field("keyspace_hits", facts.keyspace_hits);
+    text.field("keyspace_misses", facts.keyspace_misses);
+    text.zeros(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"]);
+    text.zeros(&["latest_fork_usec", "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys"]);
+    text.zeros(&["active_defrag_hits", "active_defrag_misses"]);
+    text.zeros(&["active_defrag_key_hits", "active_defrag_key_misses"]);
+    text.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
+    text.zeros(&["unexpected_error_replies"]);
+    text.field("total_error_replies", facts.error_replies);
+    text.zeros(&["dump_payload_sanitizations"]);
+}
+
+fn replication(text: &mut Text<'_>) {
+    text.field("role", "master");
+    text.zeros(&["connected_slaves"]);
+    text.field("master_failover_state", "no-failover");
+    text.field("master_replid", &text.facts.run_id);
+    text.field("master_replid2", format!("{:040}", 0));
+    text.zeros(&["master_repl_offset"]);
+    text.field("second_repl_offset", -1);
+    text.zeros(&["repl_backlog_active", "repl_backlog_size"]);
+    text.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+}
+
+fn cpu(text: &mut Text<'_>) {
+    text.field("used_cpu_sys", format!("{:.6}", text.facts.cpu_sys_s));
+    text.field("used_cpu_user", format!("{:.6}", text.facts.cpu_user_s));
+    text.field("used_cpu_sys_children", "0.000000");
+    text.field("used_cpu_user_children", "0.000000");
+}
+
+fn cluster(text: &mut Text<'_>) {
+    text.zeros(&["cluster_enabled"]);
+}
+
+fn keyspace(text: &mut Text<'_>) {
+    let facts = text.facts;
+    if facts.keys > 0 {
+        let expires = facts.keys_with_deadline;
+        text.field("db0", format!("keys={},expires={expires},avg_ttl=0", facts.keys));
+    }
+}
+
+fn engine(text: &mut Text<'_>) {
+    let facts = text.facts;
+    text.field("engine", &facts.engine);
+    text.field("engine_rung", &facts.rung);
+    text.field("workers", facts.workers);
+    text.field("turns", facts.turns);
+    text.field("system_calls", facts.system_calls);
+    text.field("ring_submissions", facts.submissions);
+    text.field("ring_completions", facts.completions);
+    text.field("receives_starved", facts.starved);
+    text.field("blocks_per_worker", facts.blocks);
+    text.field("blocks_low_water", facts.blocks_low_water);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn sizes_read_as_in_redis() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.00K"),
+            (2_216_712, "2.11M"),
+            (12_808_192, "12.21M"),
+            (25_276_510_208, "23.54G"),
+        ] {
+            assert_eq!(human(bytes), text);
+        }
+    }
+}

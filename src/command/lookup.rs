@@ -1,0 +1,174 @@
+//! Which commands there are, and how a name finds its command. Knows names only.
+//!
+//! The names are hashed when the crate is compiled; a look-up is a multiplication, usually one slot, and one
+//! comparison.
+
+use super::{
+    Command, bulk, clients, configure, counter, docs, expire, info, introspect, keyspace, session, string,
+};
+
+/// Every command, guards included, in the order in which `COMMAND` shows them.
+pub static COMMANDS: [&Command; COUNT] = [
+    &counter::INCR,
+    &counter::DECR,
+    &counter::INCRBY,
+    &counter::DECRBY,
+    &string::GET,
+    &string::SET,
+    &string::SETNX,
+    &string::SETEX,
+    &string::PSETEX,
+    &string::GETSET,
+    &string::GETDEL,
+    &keyspace::GETTTL,
+    &bulk::MGET,
+    &bulk::MSET,
+    &bulk::MINCRBY,
+    &bulk::DEL,
+    &bulk::UNLINK,
+    &bulk::EXISTS,
+    &bulk::TOUCH,
+    &keyspace::TYPE,
+    &expire::EXPIRE,
+    &expire::PEXPIRE,
+    &expire::EXPIREAT,
+    &expire::PEXPIREAT,
+    &expire::TTL,
+    &expire::PTTL,
+    &expire::PERSIST,
+    &keyspace::DBSIZE,
+    &keyspace::FLUSHALL,
+    &keyspace::FLUSHDB,
+    &session::PING,
+    &session::ECHO,
+    &session::HELLO,
+    &session::AUTH,
+    &session::SELECT,
+    &session::QUIT,
+    &session::RESET,
+    &clients::CLIENT,
+    &configure::CONFIG,
+    &docs::COMMAND,
+    &info::INFO,
+    &introspect::TIME,
+    &introspect::FUNCTION,
+    &introspect::POST,
+    &introspect::HOST,
+];
+
+const COUNT: usize = 45;
+
+/// The commands a client may see: all but the guards.
+pub fn visible() -> impl Iterator<Item = &'static Command> {
+    COMMANDS.iter().copied().filter(|command| !command.flags.has(super::Flags::HIDDEN))
+}
+
+/// The command of this name, in whatever case it is written.
+#[inline]
+pub fn lookup(name: &[u8]) -> Option<&'static Command> {
+    let mut slot = home(name);
+    loop {
+        let command = COMMANDS[usize::from(SLOTS[slot].checked_sub(1)?)];
+        if command.name.as_bytes().eq_ignore_ascii_case(name) {
+            return Some(command);
+        }
+        slot = (slot + 1) % SLOTS.len();
+    }
+}
+
+/// Slot → 1 + position in [`COMMANDS`], 0 = empty. A name stands in its home slot or in the next free one.
+static SLOTS: [u8; 256] = slots();
+
+const fn slots() -> [u8; 256] {
+    let mut slots = [0; 256];
+    let mut index = 0;
+    let mut number = 1;
+    while index < COUNT {
+        let mut slot = home(COMMANDS[index].name.as_bytes());
+        while slots[slot] != 0 {
+            slot = (slot + 1) % slots.len();
+        }
+        slots[slot] = number;
+        index += 1;
+        number += 1;
+    }
+    slots
+}
+
+/// The home slot of a name: its length, first and last bytes, mixed. Setting the bit that tells the cases of a
+/// letter apart also changes other bytes, which is harmless: the names are compared afterwards.
+#[inline]
+const fn home(name: &[u8]) -> usize {
+    let word = if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        let [a, b, c, d] = *first;
+        let [e, f, g, h] = *last;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    } else {
+        match *name {
+            [a] => u64::from_le_bytes([a, 0, 0, 0, 0, 0, 0, 0]),
+            [a, b] => u64::from_le_bytes([a, b, 0, 0, 0, 0, 0, 0]),
+            [a, b, c] => u64::from_le_bytes([a, b, c, 0, 0, 0, 0, 0]),
+            _ => 0,
+        }
+    };
+    let mixed = ((word | 0x2020_2020_2020_2020) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 56) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COMMANDS, SLOTS, home, lookup};
+
+    #[test]
+    fn every_command_is_found_in_any_case() {
+        for command in COMMANDS {
+            let lower = command.name.to_ascii_lowercase();
+            let upper = command.name.to_ascii_uppercase();
+            let mixed: String = (0_usize..)
+                .zip(lower.chars())
+                .map(|(i, c)| if i % 2 == 0 { c } else { c.to_ascii_uppercase() })
+                .collect();
+            for name in [lower, upper, mixed] {
+                let found = lookup(name.as_bytes()).expect("a command that is in the table");
+                assert!(std::ptr::eq(found, command), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_found() {
+        for command in COMMANDS {
+            let name = command.name.as_bytes();
+            for near in [&name[1..], &name[..name.len() - 1], &[name, b"x"].concat(), &[b" ", name].concat()]
+            {
+                if let Some(found) = lookup(near) {
+                    assert_eq!(found.name.as_bytes(), near);
+                }
+            }
+            // Bytes that differ in the case bit alone are no letters of another case.
+            let twisted: Vec<u8> = name
+                .iter()
+                .map(|byte| if byte.is_ascii_alphabetic() { *byte } else { byte ^ 0x20 })
+                .collect();
+            if twisted != name {
+                assert!(lookup(&twisted).is_none(), "{twisted:?}");
+            }
+        }
+        for name in [&b""[..], b"a", b"ge", b"ge\0", b"GE\x14", b"\xe7\xe5\xf4", &[b'a'; 70_000]] {
+            assert!(lookup(name).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn names_stand_near_home() {
+        let mut away = 0;
+        for command in COMMANDS {
+            let mut slot = home(command.name.as_bytes());
+            while !std::ptr::eq(COMMANDS[usize::from(SLOTS[slot]) - 1], command) {
+                slot = (slot + 1) % SLOTS.len();
+                away += 1;
+            }
+        }
+        assert!(away <= COMMANDS.len() / 2, "{away} steps for {} names", COMMANDS.len());
+    }
+}

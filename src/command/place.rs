@@ -1,0 +1,213 @@
+//! One key under its segment's lock, with everything a command needs beside it. The only way commands reach
+//! the table's values, so that no reply forgets the change it must wait for. Knows no command.
+
+use arrayvec::ArrayVec;
+
+use crate::limits::BATCH;
+use crate::resp::args::ArgsIter;
+use crate::resp::encode::Encoder;
+use crate::table::{AddError, Key, Moment, NewDeadline, Segment, SegmentSet, Table, Value};
+
+use super::{Call, Tally};
+
+/// A key whose segment is locked.
+pub struct Place<'p, 'a> {
+    key: Key<'a>,
+    segment: &'p mut Segment,
+    at: Moment<'p>,
+    tally: &'p mut Tally,
+    /// Where the reply goes.
+    pub reply: &'p mut Encoder<'a>,
+}
+
+impl std::fmt::Debug for Place<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl Place<'_, '_> {
+    /// Looks for the key as a reading command does, which counts as a hit or a miss.
+    #[inline]
+    pub fn find(&mut self) -> bool {
+        let found = self.segment.get(self.key, &mut self.at).is_some();
+        self.tally.count(found);
+        found
+    }
+
+    /// Replies with the value, or with null where there is none; counts as a hit or a miss. Whether there was one.
+    #[inline]
+    pub fn show(&mut self) -> bool {
+        let value = self.segment.get(self.key, &mut self.at);
+        self.tally.count(value.is_some());
+        match value {
+            Some(Value::Int(number)) => self.reply.bulk_integer(number),
+            Some(Value::Str(bytes)) => self.reply.bulk(bytes),
+            None => {
+                self.reply.null();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether the key exists; for commands that write, which count no hits and misses.
+    #[inline]
+    pub fn exists(&mut self) -> bool {
+        self.segment.get(self.key, &mut self.at).is_some()
+    }
+
+    /// The key's deadline: outer `None` = no such key, inner `None` = no deadline.
+    #[inline]
+    pub fn deadline(&mut self) -> Option<Option<u64>> {
+        self.segment.deadline(self.key, &mut self.at)
+    }
+
+    /// The key's deadline for a reading command, which counts as a hit or a miss.
+    pub fn find_deadline(&mut self) -> Option<Option<u64>> {
+        let deadline = self.deadline();
+        self.tally.count(deadline.is_some());
+        deadline
+    }
+
+    /// Adds to the counter, which is 0 where there is none, and keeps its deadline.
+    #[inline]
+    pub fn add(&mut self, delta: i64) -> Result<i64, AddError> {
+        self.segment.add(self.key, delta, &mut self.at)
+    }
+
+    /// Sets the value. A deadline that has passed leaves no key behind.
+    #[inline]
+    pub fn set(&mut self, value: &[u8], deadline: NewDeadline) {
+        match deadline {
+            NewDeadline::At(at) if at <= self.at.now_ms => {
+                self.segment.remove(self.key, &mut self.at);
+            }
+            NewDeadline::Clear | NewDeadline::Keep | NewDeadline::At(_) => {
+                self.segment.set(self.key, value, deadline, &mut self.at);
+            }
+        }
+    }
+
+    /// Gives the key a deadline or takes it away; one that has passed removes the key. False: no such key.
+    pub fn set_deadline(&mut self, deadline: Option<u64>) -> bool {
+        self.segment.set_deadline(self.key, deadline, &mut self.at)
+    }
+
+    /// Removes the key. False: there was none.
+    #[inline]
+    pub fn remove(&mut self) -> bool {
+        self.segment.remove(self.key, &mut self.at)
+    }
+}
+
+impl Tally {
+    #[inline]
+    fn count(&mut self, found: bool) {
+        if found {
+            self.hits += 1;
+        } else {
+            self.misses += 1;
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// The argument at `index` as a key.
+    #[inline]
+    fn key(&self, index: usize) -> Key<'a> {
+        let bytes = self.args.get(index);
+        match self.hashed {
+            Some(hash) if index == self.command.keys.first => Key { bytes, hash },
+            _ => self.table.key(bytes),
+        }
+    }
+
+    /// Runs `work` on the key at argument `index` with its segment locked. The reply will wait for that
+    /// segment's last change, be it this one or an earlier one.
+    #[inline]
+    pub fn at<R>(&mut self, index: usize, work: impl FnOnce(&mut Place<'_, 'a>) -> R) -> R {
+        let key = self.key(index);
+        let mut guard = self.table.lock(key.hash);
+        let result = work(&mut Place {
+            key,
+            segment: &mut guard,
+            at: Moment { now_ms: self.now.ms(), effects: self.effects },
+            tally: self.tally,
+            reply: &mut self.reply,
+        });
+        self.wait = self.wait.max(guard.changed());
+        result
+    }
+
+    /// Lets the reply wait for a flush that has just been done: it was the last change of every segment, so that
+    /// any one of them tells.
+    pub fn await_flush(&mut self) {
+        let any = self.table.key(b"");
+        self.wait = self.wait.max(self.table.lock(any.hash).changed());
+    }
+
+    /// Runs `work` on every key of a command that takes keys up to its last argument, in order, with all their
+    /// segments locked from the first to the last. With `STEP` 2, each key's value comes along.
+    pub fn at_each<const STEP: usize>(&mut self, mut work: impl FnMut(&mut Place<'_, 'a>, &'a [u8])) {
+        const { assert!(STEP == 1 || STEP == 2, "keys alone, or keys and values in turn") };
+        if self.args.len() == 1 + STEP {
+            let value = if STEP == 2 { self.args.get(2) } else { &[] };
+            return self.at(1, |place| work(place, value));
+        }
+        let mut rest = self.args.tail(1);
+        let mut set = SegmentSet::default();
+        let mut groups = [Group::new(), Group::new()];
+        groups[0].fill::<STEP>(self.table, &mut rest);
+        for &(key, _) in &groups[0].members {
+            set.insert(key.hash);
+        }
+        // Only a request larger than a group is hashed twice: to know its segments, then to visit its keys.
+        for bytes in rest.clone().step_by(STEP) {
+            set.insert(self.table.key(bytes).hash);
+        }
+        let mut guards = self.table.lock_all(&set);
+        let mut turn = 0;
+        while !groups[turn].members.is_empty() {
+            groups[1 - turn].fill::<STEP>(self.table, &mut rest);
+            for &(key, value) in &groups[turn].members {
+                work(
+                    &mut Place {
+                        key,
+                        segment: guards.segment(key.hash),
+                        at: Moment { now_ms: self.now.ms(), effects: self.effects },
+                        tally: self.tally,
+                        reply: &mut self.reply,
+                    },
+                    value,
+                );
+            }
+            turn = 1 - turn;
+        }
+        self.wait = self.wait.max(guards.changed());
+    }
+}
+
+/// Keys that are fetched into the cache together, while the group before them is executed.
+struct Group<'a> {
+    members: ArrayVec<(Key<'a>, &'a [u8]), BATCH>,
+}
+
+impl<'a> Group<'a> {
+    fn new() -> Self {
+        Self { members: ArrayVec::new() }
+    }
+
+    /// Takes the next keys (and values) out of `rest`, hashes them and starts to fetch what they will touch.
+    fn fill<const STEP: usize>(&mut self, table: &Table, rest: &mut ArgsIter<'a>) {
+        self.members.clear();
+        while !self.members.is_full()
+            && let Some(bytes) = rest.next()
+        {
+            let key = table.key(bytes);
+            table.prefetch(key.hash);
+            let value = if STEP == 2 { rest.next().unwrap_or_default() } else { &[] };
+            self.members.push((key, value));
+        }
+    }
+}

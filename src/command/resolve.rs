@@ -1,0 +1,127 @@
+//! From arguments to a command, or to the reason why there is none: name, subcommand, number of arguments,
+//! length of keys, permission. Runs nothing and allocates nothing.
+
+use arrayvec::ArrayVec;
+
+use crate::limits::KEY_BYTES;
+use crate::resp::args::Args;
+use crate::resp::encode::Encoder;
+
+use super::lookup::lookup;
+use super::session::Session;
+use super::texts::quotable;
+use super::{Command, Flags};
+
+/// Bytes of a name and of all arguments together that the error for an unknown command quotes, as in Redis.
+const QUOTED: usize = 128;
+
+/// Why a request does not reach a command.
+#[derive(Clone, Copy, Debug)]
+pub enum Refusal<'a> {
+    /// No command of this name; these are all the arguments.
+    UnknownCommand(Args<'a>),
+    /// The container has no subcommand of this name.
+    UnknownSubcommand(&'static Command, &'a [u8]),
+    /// Too few or too many arguments for this command, of this container where it is a subcommand.
+    Arity(Option<&'static Command>, &'static Command),
+    /// A key of so many bytes.
+    LongKey(usize),
+}
+
+/// Finds the command that `args` name, a subcommand where there is one, and checks that it can be run with
+/// them. `args` holds at least the name.
+pub fn resolve<'a>(args: &Args<'a>) -> Result<&'static Command, Refusal<'a>> {
+    let Some(command) = lookup(args.get(0)) else {
+        return Err(Refusal::UnknownCommand(*args));
+    };
+    let (container, command) = if command.subcommands.is_empty() || args.len() == 1 {
+        (None, command)
+    } else {
+        let name = args.get(1);
+        match subcommand(command, name) {
+            Some(found) => (Some(command), found),
+            None => return Err(Refusal::UnknownSubcommand(command, name)),
+        }
+    };
+    if !command.accepts(args.len()) {
+        return Err(Refusal::Arity(container, command));
+    }
+    // No key of a short request is too long, and most requests are short.
+    if args.extent() > KEY_BYTES
+        && let Some(key) = command.keys_of(args).find(|key| key.len() > KEY_BYTES)
+    {
+        return Err(Refusal::LongKey(key.len()));
+    }
+    Ok(command)
+}
+
+/// The subcommand of this name, in whatever case it is written.
+pub fn subcommand(container: &'static Command, name: &[u8]) -> Option<&'static Command> {
+    container.subcommands.iter().find(|command| command.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// Whether this session may run this command; if not, the error to reply with.
+#[inline]
+pub fn permit(session: &Session, command: &Command) -> Result<(), &'static str> {
+    if session.authenticated || command.flags.has(Flags::NO_AUTH) {
+        Ok(())
+    } else {
+        Err("NOAUTH Authentication required.")
+    }
+}
+
+impl Refusal<'_> {
+    /// Replies with the error.
+    pub fn encode(&self, reply: &mut Encoder<'_>) {
+        match *self {
+            Self::UnknownCommand(args) => unknown_command(args, reply),
+            Self::UnknownSubcommand(container, name) => {
+                let mut upper: ArrayVec<u8, QUOTED> = container.name.bytes().take(QUOTED).collect();
+                upper.make_ascii_uppercase();
+                reply.error_parts([
+                    b"ERR unknown subcommand '".as_slice(),
+                    shortened(name, QUOTED),
+                    b"'. Try ",
+                    &upper,
+                    b" HELP.",
+                ]);
+            }
+            Self::Arity(container, command) => {
+                let (container, bar) = container.map_or(("", ""), |container| (container.name, "|"));
+                reply.error_parts(
+                    ["ERR wrong number of arguments for '", container, bar, command.name, "' command"]
+                        .map(str::as_bytes),
+                );
+            }
+            Self::LongKey(len) => reply.error_parts([
+                b"ERR key is too long (".as_slice(),
+                itoa::Buffer::new().format(len).as_bytes(),
+                b" bytes, at most ",
+                itoa::Buffer::new().format(KEY_BYTES).as_bytes(),
+                b")",
+            ]),
+        }
+    }
+}
+
+/// At most `limit` bytes of what error texts quote of an argument.
+fn shortened(argument: &[u8], limit: usize) -> &[u8] {
+    quotable(&argument[..argument.len().min(limit)])
+}
+
+fn unknown_command(args: Args<'_>, reply: &mut Encoder<'_>) {
+    let head = [
+        b"ERR unknown command '".as_slice(),
+        shortened(args.get(0), QUOTED),
+        b"', with args beginning with: ",
+    ];
+    // Redis goes on while what it has quoted, quotes and blanks included, is shorter than the bound.
+    let mut quoted = 0;
+    let quotes = args.tail(1).map_while(|argument| {
+        let room = QUOTED.checked_sub(quoted).filter(|room| *room > 0)?;
+        let argument = shortened(argument, room);
+        quoted += argument.len() + 3;
+        Some([b"'".as_slice(), argument, b"' "])
+    });
+    reply.error_parts(head.into_iter().chain(quotes.flatten()));
+}

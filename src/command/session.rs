@@ -1,0 +1,427 @@
+//! The session commands, and the part of a connection that commands see. Knows no socket and no address.
+
+use crate::resp::args::Args;
+use crate::resp::encode::Protocol;
+use crate::resp::integer;
+
+use super::texts::{NOT_INTEGER, SYNTAX, WRONG_PASSWORD, quotable};
+use super::{Argument, Call, Command, Docs, Flags, Host, Keys, Outcome};
+
+/// What commands know of the connection they came from.
+#[derive(Debug)]
+pub struct Session {
+    /// The connection's number, never used twice.
+    pub id: u64,
+    /// Spoken version.
+    pub protocol: Protocol,
+    /// Whether commands beyond `AUTH` and `HELLO` are allowed.
+    pub authenticated: bool,
+    /// `CLIENT NO-EVICT ON`: shown by `CLIENT LIST`; clients are never evicted here.
+    pub no_evict: bool,
+    /// `CLIENT NO-TOUCH ON`: shown by `CLIENT LIST`; keys have no access time here.
+    pub no_touch: bool,
+    /// What the client said of itself; absent for a client that said nothing.
+    pub identity: Option<Box<Identity>>,
+}
+
+impl Session {
+    /// The session of a new connection.
+    pub fn new(id: u64, authenticated: bool) -> Self {
+        Self {
+            id,
+            protocol: Protocol::Resp2,
+            authenticated,
+            no_evict: false,
+            no_touch: false,
+            identity: None,
+        }
+    }
+
+    /// The name the client gave itself, empty without one.
+    pub fn name(&self) -> &[u8] {
+        self.identity.as_deref().map_or(&[], |identity| &identity.name)
+    }
+
+    /// Room for what the client says of itself.
+    pub fn identity_mut(&mut self) -> &mut Identity {
+        self.identity.get_or_insert_default()
+    }
+
+    /// Takes the client's name; an empty one takes the name away.
+    pub fn set_name(&mut self, name: &[u8]) {
+        if self.identity.is_some() || !name.is_empty() {
+            self.identity_mut().name = name.to_vec();
+        }
+    }
+}
+
+/// What a client said of itself.
+#[derive(Debug, Default)]
+pub struct Identity {
+    /// `CLIENT SETNAME`
+    pub name: Vec<u8>,
+    /// `CLIENT SETINFO LIB-NAME`
+    pub lib_name: Vec<u8>,
+    /// `CLIENT SETINFO LIB-VER`
+    pub lib_version: Vec<u8>,
+}
+
+/// Whether a name or version of a client's can stand in a line of `CLIENT LIST`: visible ASCII, no blanks.
+pub(super) fn is_presentable(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_graphic)
+}
+
+/// The error for a name that is not presentable.
+pub(super) const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
+
+/// Version of the server that clients are told, as they choose commands by it.
+pub(super) const SERVER_VERSION: &str = "7.2.4";
+
+/// `PING [message]`
+pub static PING: Command = Command {
+    name: "ping",
+    arity: -1,
+    flags: Flags::FAST,
+    keys: Keys::NONE,
+    access: &[],
+    categories: &["connection"],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    docs: Docs {
+        summary: "Answers PONG, or the message.",
+        since: "1.0.0",
+        group: "connection",
+        complexity: "O(1)",
+        arguments: &[Argument::new("message", "string").maybe()],
+    },
+    run: ping,
+    subcommands: &[],
+};
+
+/// `ECHO message`
+pub static ECHO: Command = Command {
+    name: "echo",
+    arity: 2,
+    flags: Flags::FAST.and(Flags::LOADING).and(Flags::STALE),
+    keys: Keys::NONE,
+    access: &[],
+    categories: &["connection"],
+    tips: &[],
+    docs: Docs {
+        summary: "Answers the message.",
+        since: "1.0.0",
+        group: "connection",
+        complexity: "O(1)",
+        arguments: &[Argument::new("message", "string")],
+    },
+    run: echo,
+    subcommands: &[],
+};
+
+/// `HELLO [2 | 3 [AUTH user password] [SETNAME name]]`
+pub static HELLO: Command = Command {
+    name: "hello",
+    arity: -1,
+    flags: GREETS,
+    keys: Keys::NONE,
+    access: &[],
+    categories: &["connection"],
+    tips: &[],
+    docs: Docs {
+        summary: "Introduces client and server, and chooses the protocol version.",
+        since: "6.0.0",
+        group: "connection",
+        complexity: "O(1)",
+        arguments: &[Argument::block(
+            "arguments",
+            &[
+                Argument::new("protover", "integer"),
+                Argument::block(
+                    "username_password",
+                    &[Argument::new("username", "string"), Argument::new("password", "string")],
+                )
+                .after("AUTH")
+                .maybe(),
+                Argument::new("clientname", "string").after("SETNAME").maybe(),
+            ],
+        )
+        .maybe()],
+    },
+    run: hello,
+    subcommands: &[],
+};
+
+/// `AUTH [user] password`
+pub static AUTH: Command = Command {
+    name: "auth",
+    arity: -2,
+    flags: GREETS,
+    keys: Keys::NONE,
+    access: &[],
+    categories: &["connection"],
+    tips: &[],
+    docs: Docs {
+        summary: "Shows a password to the server.",
+        since: "1.0.0",
+        group: "connection",
+        complexity: "O(1)",
+        arguments: &[Argument::new("username", "string").maybe(), Argument::new("password", "string")],
+    },
+    run: auth,
+    subcommands: &[],
+};
+
+/// `SELECT 0`
+pub static SELECT: Command = Command {
+    name: "select",
+    arity: 2,
+    flags: Flags::FAST.and(Flags::LOADING).and(Flags::STALE),
+    keys: Keys::NONE,
+    access: &[],
+    categories: &["connection"],
+    tips: &[],
+    docs: Docs {
+        summary: "Chooses a database; there is one, 0.",
+        since: "1.0.0",
+        group: "connection",
+        complexity: "O(1)",
+        arguments: &[Argument::new("index", "integer")],
+    },
+    run: select,
+    subcommands: &[],
+};
+
+/// `QUIT`
+pub static QUIT: Command = Command {
+    name: "quit",
+    arity: -1,
+    flags: GREETS,
+    keys: Keys::NONE,
+    access: &[],
+    categories: &["connection"],
+    tips: &[],
+    docs: Docs {
+        summary: "Ends the connection.",
+        since: "1.0.0",
+        group: "connection",
+        complexity: "O(1)",
+        arguments: &[],
+    },
+    run: quit,
+    subcommands: &[],
+};
+
+/// `RESET`
+pub static RESET: Command = Command {
+    name: "reset",
+    arity: 1,
+    flags: GREETS,
+    keys: Keys::NONE,
+    access: &[],
+    categories: &["connection"],
+    tips: &[],
+    docs: Docs {
+        summary: "Brings the connection back to the state it began in.",
+        since: "6.2.0",
+        group: "connection",
+        complexity: "O(1)",
+        arguments: &[],
+    },
+    run: reset,
+    subcommands: &[],
+};
+
+const GREETS: Flags = Flags::NOSCRIPT
+    .and(Flags::LOADING)
+    .and(Flags::STALE)
+    .and(Flags::FAST)
+    .and(Flags::NO_AUTH)
+    .and(Flags::ALLOW_BUSY);
+
+fn ping(call: &mut Call<'_>) -> Outcome {
+    match call.args.len() {
+        1 => call.reply.simple("PONG"),
+        2 => call.reply.bulk(call.args.get(1)),
+        _ => call.reply.error("ERR wrong number of arguments for 'ping' command"),
+    }
+    Outcome::Done
+}
+
+fn echo(call: &mut Call<'_>) -> Outcome {
+    call.reply.bulk(call.args.get(1));
+    Outcome::Done
+}
+
+fn select(call: &mut Call<'_>) -> Outcome {
+    match integer::parse(call.args.get(1)) {
+        None => call.reply.error(NOT_INTEGER),
+        Some(0) => call.reply.ok(),
+        Some(index) if i32::try_from(index).is_ok() => call.reply.error("ERR DB index is out of range"),
+        Some(_) => {
+            call.reply.error("ERR value is out of range, value must between -2147483648 and 2147483647");
+        }
+    }
+    Outcome::Done
+}
+
+fn quit(call: &mut Call<'_>) -> Outcome {
+    call.reply.ok();
+    Outcome::Close
+}
+
+/// Whether user and password do. There is one user, `default`; without a password any will do for it.
+fn admits(host: &dyn Host, user: &[u8], password: &[u8]) -> bool {
+    user == b"default" && host.check_password(password).unwrap_or(true)
+}
+
+fn auth(call: &mut Call<'_>) -> Outcome {
+    let admitted = match call.args.len() {
+        2 => match call.host.check_password(call.args.get(1)) {
+            Some(fits) => fits,
+            None => {
+                call.reply.error(
+                    "ERR AUTH <password> called without any password configured for the default user. \
+                     Are you sure your configuration is correct?",
+                );
+                return Outcome::Done;
+            }
+        },
+        3 => admits(call.host, call.args.get(1), call.args.get(2)),
+        _ => {
+            call.reply.error(SYNTAX);
+            return Outcome::Done;
+        }
+    };
+    if admitted {
+        call.session.authenticated = true;
+        call.reply.ok();
+    } else {
+        call.reply.error(WRONG_PASSWORD);
+    }
+    Outcome::Done
+}
+
+fn reset(call: &mut Call<'_>) -> Outcome {
+    let session = &mut *call.session;
+    session.set_name(b"");
+    session.no_evict = false;
+    session.no_touch = false;
+    session.protocol = Protocol::Resp2;
+    session.authenticated = call.host.check_password(b"").is_none();
+    call.reply.set_protocol(Protocol::Resp2);
+    call.reply.simple("RESET");
+    Outcome::Done
+}
+
+/// What `HELLO` was asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Greeting<'a> {
+    protocol: Option<Protocol>,
+    /// User and password.
+    credentials: Option<(&'a [u8], &'a [u8])>,
+    name: Option<&'a [u8]>,
+}
+
+/// Why `HELLO` refused.
+#[derive(Clone, Copy, Debug)]
+enum GreetingError<'a> {
+    /// The text, as it is.
+    Plain(&'static str),
+    /// An option nobody knows, or one that lacks its arguments.
+    Option(&'a [u8]),
+}
+
+impl<'a> Greeting<'a> {
+    fn read(args: &Args<'a>) -> Result<Self, GreetingError<'a>> {
+        let mut greeting = Self::default();
+        let mut rest = args.tail(1);
+        if let Some(version) = rest.next() {
+            greeting.protocol = Some(match integer::parse(version) {
+                Some(2) => Protocol::Resp2,
+                Some(3) => Protocol::Resp3,
+                Some(_) => return Err(GreetingError::Plain("NOPROTO unsupported protocol version")),
+                None => {
+                    return Err(GreetingError::Plain(
+                        "ERR Protocol version is not an integer or out of range",
+                    ));
+                }
+            });
+        }
+        while let Some(option) = rest.next() {
+            if option.eq_ignore_ascii_case(b"auth") && rest.len() >= 2 {
+                greeting.credentials = rest.next().zip(rest.next());
+            } else if option.eq_ignore_ascii_case(b"setname") && rest.len() >= 1 {
+                greeting.name = rest.next();
+                if !greeting.name.is_some_and(is_presentable) {
+                    return Err(GreetingError::Plain(BAD_NAME));
+                }
+            } else {
+                return Err(GreetingError::Option(option));
+            }
+        }
+        Ok(greeting)
+    }
+}
+
+fn hello(call: &mut Call<'_>) -> Outcome {
+    let greeting = match Greeting::read(&call.args) {
+        Ok(greeting) => greeting,
+        Err(GreetingError::Plain(text)) => {
+            call.reply.error(text);
+            return Outcome::Done;
+        }
+        Err(GreetingError::Option(option)) => {
+            call.reply.error_parts([
+                b"ERR Syntax error in HELLO option '".as_slice(),
+                quotable(option),
+                b"'",
+            ]);
+            return Outcome::Done;
+        }
+    };
+    if let Some((user, password)) = greeting.credentials {
+        if !admits(call.host, user, password) {
+            call.reply.error(WRONG_PASSWORD);
+            return Outcome::Done;
+        }
+        call.session.authenticated = true;
+    }
+    if !call.session.authenticated {
+        call.reply.error(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH \
+             <user> <pass> option can be used to authenticate the client and select the RESP protocol version \
+             at the same time",
+        );
+        return Outcome::Done;
+    }
+    if let Some(name) = greeting.name {
+        call.session.set_name(name);
+    }
+    if let Some(protocol) = greeting.protocol {
+        call.session.protocol = protocol;
+        call.reply.set_protocol(protocol);
+    }
+    introduce(call);
+    Outcome::Done
+}
+
+fn introduce(call: &mut Call<'_>) {
+    let reply = &mut call.reply;
+    reply.map(7);
+    for (field, value) in [("server", "redis"), ("version", SERVER_VERSION)] {
+        reply.bulk(field.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"proto");
+    reply.integer(match reply.protocol() {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
+    });
+    reply.bulk(b"id");
+    reply.integer(i64::try_from(call.session.id).unwrap_or(i64::MAX));
+    for (field, value) in [("mode", "standalone"), ("role", "master")] {
+        reply.bulk(field.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"modules");
+    reply.array(0);
+}

@@ -1,0 +1,335 @@
+//! Single values: `GET`, `SET` and their older forms. Knows values as bytes; which of them are counters is the
+//! table's business.
+
+use crate::resp::args::ArgsIter;
+use crate::table::NewDeadline;
+
+use super::expire::{self, Base, TimeError, Unit};
+use super::texts::SYNTAX;
+use super::{Argument, Call, Command, Docs, Flags, Keys, Now, Outcome};
+
+/// `GET key`
+pub static GET: Command = Command {
+    name: "get",
+    arity: 2,
+    flags: Flags::READONLY.and(Flags::FAST),
+    keys: Keys::ONE,
+    access: &["RO", "access"],
+    categories: &["string"],
+    tips: &[],
+    docs: Docs {
+        summary: "Shows the value of a key.",
+        since: "1.0.0",
+        group: "string",
+        complexity: "O(1)",
+        arguments: &[Argument::KEY],
+    },
+    run: get,
+    subcommands: &[],
+};
+
+/// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT ts | PXAT tms | KEEPTTL]`
+pub static SET: Command = Command {
+    name: "set",
+    arity: -3,
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    keys: Keys::ONE,
+    access: &["RW", "access", "update", "variable_flags"],
+    categories: &["string"],
+    tips: &[],
+    docs: Docs {
+        summary: "Sets a key to a value, whatever it held, and drops its deadline unless told otherwise.",
+        since: "1.0.0",
+        group: "string",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::KEY,
+            VALUE,
+            Argument::choice("condition", &[Argument::word("nx", "NX"), Argument::word("xx", "XX")]).maybe(),
+            Argument::word("get", "GET").maybe(),
+            Argument::choice(
+                "expiration",
+                &[
+                    SECONDS.after("EX"),
+                    MILLISECONDS.after("PX"),
+                    Argument::new("unix-time-seconds", "unix-time").after("EXAT"),
+                    Argument::new("unix-time-milliseconds", "unix-time").after("PXAT"),
+                    Argument::word("keepttl", "KEEPTTL"),
+                ],
+            )
+            .maybe(),
+        ],
+    },
+    run: set,
+    subcommands: &[],
+};
+
+/// `SETNX key value`
+pub static SETNX: Command = Command {
+    name: "setnx",
+    arity: 3,
+    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+    keys: Keys::ONE,
+    access: &["OW", "insert"],
+    categories: &["string"],
+    tips: &[],
+    docs: Docs {
+        summary: "Sets a key that does not exist yet.",
+        since: "1.0.0",
+        group: "string",
+        complexity: "O(1)",
+        arguments: &[Argument::KEY, VALUE],
+    },
+    run: setnx,
+    subcommands: &[],
+};
+
+/// `SETEX key seconds value`
+pub static SETEX: Command = Command {
+    name: "setex",
+    arity: 4,
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    keys: Keys::ONE,
+    access: &["OW", "update"],
+    categories: &["string"],
+    tips: &[],
+    docs: Docs {
+        summary: "Sets a key to a value that goes away after so many seconds.",
+        since: "2.0.0",
+        group: "string",
+        complexity: "O(1)",
+        arguments: &[Argument::KEY, SECONDS, VALUE],
+    },
+    run: |call| set_for(call, Unit::Seconds),
+    subcommands: &[],
+};
+
+/// `PSETEX key milliseconds value`
+pub static PSETEX: Command = Command {
+    name: "psetex",
+    arity: 4,
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    keys: Keys::ONE,
+    access: &["OW", "update"],
+    categories: &["string"],
+    tips: &[],
+    docs: Docs {
+        summary: "Sets a key to a value that goes away after so many milliseconds.",
+        since: "2.6.0",
+        group: "string",
+        complexity: "O(1)",
+        arguments: &[Argument::KEY, MILLISECONDS, VALUE],
+    },
+    run: |call| set_for(call, Unit::Milliseconds),
+    subcommands: &[],
+};
+
+/// `GETSET key value`
+pub static GETSET: Command = Command {
+    name: "getset",
+    arity: 3,
+    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+    keys: Keys::ONE,
+    access: &["RW", "access", "update"],
+    categories: &["string"],
+    tips: &[],
+    docs: Docs {
+        summary: "Sets a key to a value and shows the value before.",
+        since: "1.0.0",
+        group: "string",
+        complexity: "O(1)",
+        arguments: &[Argument::KEY, VALUE],
+    },
+    run: getset,
+    subcommands: &[],
+};
+
+/// `GETDEL key`
+pub static GETDEL: Command = Command {
+    name: "getdel",
+    arity: 2,
+    flags: Flags::WRITE.and(Flags::FAST),
+    keys: Keys::ONE,
+    access: &["RW", "access", "delete"],
+    categories: &["string"],
+    tips: &[],
+    docs: Docs {
+        summary: "Shows the value of a key and removes the key.",
+        since: "6.2.0",
+        group: "string",
+        complexity: "O(1)",
+        arguments: &[Argument::KEY],
+    },
+    run: getdel,
+    subcommands: &[],
+};
+
+const VALUE: Argument = Argument::new("value", "string");
+const SECONDS: Argument = Argument::new("seconds", "integer");
+const MILLISECONDS: Argument = Argument::new("milliseconds", "integer");
+
+fn get(call: &mut Call<'_>) -> Outcome {
+    call.at(1, |place| place.show());
+    Outcome::Done
+}
+
+/// A deadline option of `SET`, before its time is read.
+#[derive(Clone, Copy, Debug)]
+enum Expiration<'a> {
+    /// No option: the key loses its deadline.
+    Clear,
+    /// `KEEPTTL`
+    Keep,
+    /// `EX`, `PX`, `EXAT`, `PXAT` and the text of the time.
+    At(Unit, Base, &'a [u8]),
+}
+
+impl Expiration<'_> {
+    fn resolve(self, now: Now) -> Result<NewDeadline, TimeError> {
+        match self {
+            Self::Clear => Ok(NewDeadline::Clear),
+            Self::Keep => Ok(NewDeadline::Keep),
+            Self::At(unit, base, text) => expire::deadline(text, unit, base, now).map(NewDeadline::At),
+        }
+    }
+}
+
+/// The options of `SET`.
+#[derive(Clone, Copy, Debug)]
+struct Options<'a> {
+    /// Only where there is no key.
+    nx: bool,
+    /// Only where there is one.
+    xx: bool,
+    /// Reply with the value before.
+    get: bool,
+    expiration: Expiration<'a>,
+}
+
+impl<'a> Options<'a> {
+    /// Reads the options; `None` is a syntax error. The same option may come twice, and then the last one
+    /// counts, as in Redis; different ones that exclude each other may not.
+    fn read(mut options: ArgsIter<'a>) -> Option<Self> {
+        let mut read = Self { nx: false, xx: false, get: false, expiration: Expiration::Clear };
+        while let Some(option) = options.next() {
+            if option.eq_ignore_ascii_case(b"nx") && !read.xx {
+                read.nx = true;
+            } else if option.eq_ignore_ascii_case(b"xx") && !read.nx {
+                read.xx = true;
+            } else if option.eq_ignore_ascii_case(b"get") {
+                read.get = true;
+            } else {
+                read.expiration = Self::next_expiration(read.expiration, option, &mut options)?;
+            }
+        }
+        Some(read)
+    }
+
+    fn next_expiration(
+        so_far: Expiration<'a>,
+        option: &[u8],
+        rest: &mut ArgsIter<'a>,
+    ) -> Option<Expiration<'a>> {
+        if option.eq_ignore_ascii_case(b"keepttl") {
+            return match so_far {
+                Expiration::Clear | Expiration::Keep => Some(Expiration::Keep),
+                Expiration::At(..) => None,
+            };
+        }
+        let (unit, base) = if option.eq_ignore_ascii_case(b"ex") {
+            (Unit::Seconds, Base::Now)
+        } else if option.eq_ignore_ascii_case(b"px") {
+            (Unit::Milliseconds, Base::Now)
+        } else if option.eq_ignore_ascii_case(b"exat") {
+            (Unit::Seconds, Base::Epoch)
+        } else if option.eq_ignore_ascii_case(b"pxat") {
+            (Unit::Milliseconds, Base::Epoch)
+        } else {
+            return None;
+        };
+        match so_far {
+            Expiration::Clear => {}
+            Expiration::At(before_unit, before_base, _) if (before_unit, before_base) == (unit, base) => {}
+            Expiration::Keep | Expiration::At(..) => return None,
+        }
+        Some(Expiration::At(unit, base, rest.next()?))
+    }
+}
+
+fn set(call: &mut Call<'_>) -> Outcome {
+    let value = call.args.get(2);
+    if call.args.len() == 3 {
+        call.at(1, |place| place.set(value, NewDeadline::Clear));
+        call.reply.ok();
+        return Outcome::Done;
+    }
+    let Some(options) = Options::read(call.args.tail(3)) else {
+        call.reply.error(SYNTAX);
+        return Outcome::Done;
+    };
+    let deadline = match options.expiration.resolve(call.now) {
+        Ok(deadline) => deadline,
+        Err(error) => {
+            error.reply(call);
+            return Outcome::Done;
+        }
+    };
+    let done = call.at(1, |place| {
+        let found = if options.get { place.show() } else { (options.nx || options.xx) && place.exists() };
+        let wanted = !(options.nx && found || options.xx && !found);
+        if wanted {
+            place.set(value, deadline);
+        }
+        wanted
+    });
+    match (options.get, done) {
+        // The value before is the whole reply, whether or not it was replaced.
+        (true, _) => {}
+        (false, true) => call.reply.ok(),
+        (false, false) => call.reply.null(),
+    }
+    Outcome::Done
+}
+
+fn setnx(call: &mut Call<'_>) -> Outcome {
+    let value = call.args.get(2);
+    let done = call.at(1, |place| {
+        let free = !place.exists();
+        if free {
+            place.set(value, NewDeadline::Clear);
+        }
+        free
+    });
+    call.reply.integer(i64::from(done));
+    Outcome::Done
+}
+
+fn set_for(call: &mut Call<'_>, unit: Unit) -> Outcome {
+    let value = call.args.get(3);
+    match expire::deadline(call.args.get(2), unit, Base::Now, call.now) {
+        Ok(deadline) => {
+            call.at(1, |place| place.set(value, NewDeadline::At(deadline)));
+            call.reply.ok();
+        }
+        Err(error) => error.reply(call),
+    }
+    Outcome::Done
+}
+
+fn getset(call: &mut Call<'_>) -> Outcome {
+    let value = call.args.get(2);
+    call.at(1, |place| {
+        place.show();
+        place.set(value, NewDeadline::Clear);
+    });
+    Outcome::Done
+}
+
+fn getdel(call: &mut Call<'_>) -> Outcome {
+    call.at(1, |place| {
+        if place.show() {
+            place.remove();
+        }
+    });
+    Outcome::Done
+}

@@ -1,0 +1,21 @@
+//! Error texts that several families share, word for word as Redis has them. Knows no command.
+
+/// An argument or a stored value should have been a decimal `i64`.
+pub const NOT_INTEGER: &str = "ERR value is not an integer or out of range";
+
+/// The result of an addition is no `i64`.
+pub const OVERFLOW: &str = "ERR increment or decrement would overflow";
+
+/// Options that do not fit together, or an unknown one.
+pub const SYNTAX: &str = "ERR syntax error";
+
+/// A user or a password that does not do; which of the two is not said.
+pub const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+/// The part of an argument that error texts quote: Redis prints arguments as C strings, up to the first NUL.
+pub fn quotable(argument: &[u8]) -> &[u8] {
+    match memchr::memchr(0, argument) {
+        Some(end) => &argument[..end],
+        None => argument,
+    }
+}
