@@ -1,0 +1,6 @@
+//! Memory that bytes arrive in and leave from: receive blocks with a lending rule, and outgoing chains.
+//!
+//! Knows addresses and lengths; never a socket, a ring or what the bytes mean.
+
+pub mod block;
+pub mod outgoing;

@@ -1,0 +1,231 @@
+//! A connection's unsent replies: a chain of outgoing blocks, the last of which is being written.
+//!
+//! ```text
+//!   queue: [ being sent ][ waits ][ shared bytes ][ waits ]   tail: [ replies are appended here ░░░░ ]
+//!            └ `sent` bytes of it have left
+//! ```
+//! While a send is in flight its bytes must not move: the front of the queue is neither written to nor freed
+//! until [`Outgoing::sent`] takes it off, and blocks are never reallocated.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::limits;
+use crate::resp::encode::Spill;
+
+/// A piece of the chain.
+#[derive(Debug)]
+enum Piece {
+    /// A block from the pool, given back once it has left.
+    Block(Vec<u8>),
+    /// Bytes that others may share.
+    Shared(Bytes),
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Block(block) => block,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Unsent replies of one connection. Taken from the worker's [`OutPool`] with the first reply and given back
+/// when all have left, so that an idle connection has none.
+#[derive(Debug)]
+pub struct Outgoing {
+    queue: VecDeque<Piece>,
+    /// Never grows beyond its capacity, `limits::OUT_BLOCK_BYTES`.
+    tail: Vec<u8>,
+    /// Bytes of the queue's front that have left.
+    sent: usize,
+    /// Bytes in the queue that have not left; the tail's are not counted.
+    queued: usize,
+    /// The kernel has the front of the queue.
+    in_flight: bool,
+}
+
+impl Outgoing {
+    fn new() -> Self {
+        Self { queue: VecDeque::with_capacity(4), tail: new_block(), sent: 0, queued: 0, in_flight: false }
+    }
+
+    /// Bytes that have not left.
+    #[inline]
+    pub fn unsent(&self) -> usize {
+        self.queued + self.tail.len()
+    }
+
+    /// Whether a send is in flight.
+    #[inline]
+    pub fn in_flight(&self) -> bool {
+        self.in_flight
+    }
+
+    /// The block that replies are appended to, and where it is spilled when it is full.
+    #[inline]
+    pub fn writer<'a>(&'a mut self, pool: &'a mut OutPool) -> (&'a mut Vec<u8>, Spiller<'a>) {
+        (&mut self.tail, Spiller { queue: &mut self.queue, queued: &mut self.queued, pool })
+    }
+
+    /// The next bytes to send, which from now on stay where they are until [`Outgoing::sent`]. `None`: nothing
+    /// to send, or a send is in flight.
+    pub fn start_send(&mut self, pool: &mut OutPool) -> Option<&[u8]> {
+        if self.in_flight {
+            return None;
+        }
+        if self.queue.is_empty() {
+            if self.tail.is_empty() {
+                return None;
+            }
+            let (block, mut spiller) = self.writer(pool);
+            spiller.spill(block);
+        }
+        self.in_flight = true;
+        let front = self.queue.front().expect("the queue was empty and the tail was put into it");
+        Some(&front.bytes()[self.sent..])
+    }
+
+    /// The send in flight is over: `bytes` have left.
+    ///
+    /// # Panics
+    /// If no send was in flight, or fewer bytes were.
+    pub fn sent(&mut self, bytes: usize, pool: &mut OutPool) {
+        assert!(std::mem::take(&mut self.in_flight), "only a send that was started can end");
+        let front = self.queue.front().expect("the front of the queue was in flight").bytes().len();
+        assert!(self.sent + bytes <= front, "{bytes} bytes left of {} in flight", front - self.sent);
+        self.sent += bytes;
+        self.queued -= bytes;
+        if self.sent == front {
+            self.sent = 0;
+            if let Some(Piece::Block(block)) = self.queue.pop_front() {
+                pool.give_block(block);
+            }
+        }
+    }
+}
+
+/// Queues full blocks; see [`Spill`].
+#[derive(Debug)]
+pub struct Spiller<'a> {
+    queue: &'a mut VecDeque<Piece>,
+    queued: &'a mut usize,
+    pool: &'a mut OutPool,
+}
+
+impl Spill for Spiller<'_> {
+    fn spill(&mut self, block: &mut Vec<u8>) {
+        if block.is_empty() {
+            return;
+        }
+        let full = std::mem::replace(block, self.pool.take_block());
+        *self.queued += full.len();
+        self.queue.push_back(Piece::Block(full));
+    }
+
+    fn attach(&mut self, bytes: Bytes) {
+        *self.queued += bytes.len();
+        self.queue.push_back(Piece::Shared(bytes));
+    }
+}
+
+/// Empty blocks and chains of one worker, kept for reuse up to a bound.
+#[derive(Debug, Default)]
+pub struct OutPool {
+    blocks: Vec<Vec<u8>>,
+    #[expect(clippy::vec_box, reason = "a connection has a pointer to its chain, which is kept as it is")]
+    chains: Vec<Box<Outgoing>>,
+}
+
+impl OutPool {
+    /// An empty chain. Allocates only when more are in use than ever before, or than are kept.
+    #[inline]
+    pub fn take(&mut self) -> Box<Outgoing> {
+        self.chains.pop().unwrap_or_else(|| Box::new(Outgoing::new()))
+    }
+
+    /// Takes back a chain of which everything has left.
+    #[inline]
+    pub fn give(&mut self, chain: Box<Outgoing>) {
+        debug_assert!(chain.unsent() == 0 && !chain.in_flight);
+        // A chain that once was long keeps no room for that.
+        if self.chains.len() < limits::OUT_BLOCKS_KEPT && chain.queue.capacity() <= 64 {
+            self.chains.push(chain);
+        }
+    }
+
+    fn take_block(&mut self) -> Vec<u8> {
+        self.blocks.pop().unwrap_or_else(new_block)
+    }
+
+    fn give_block(&mut self, mut block: Vec<u8>) {
+        if self.blocks.len() < limits::OUT_BLOCKS_KEPT {
+            block.clear();
+            self.blocks.push(block);
+        }
+    }
+}
+
+fn new_block() -> Vec<u8> {
+    Vec::with_capacity(limits::OUT_BLOCK_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OutPool;
+    use crate::limits;
+    use crate::resp::encode::{Encoder, Protocol};
+    use bytes::Bytes;
+
+    #[test]
+    fn replies_leave_in_order_whatever_the_sends_take() {
+        let mut pool = OutPool::default();
+        let mut chain = pool.take();
+        let mut expected = Vec::new();
+        for round in 0..200_usize {
+            let value = vec![b'a' + u8::try_from(round % 26).expect("a letter"); round * 37];
+            let (block, mut spiller) = chain.writer(&mut pool);
+            let mut reply = Encoder::new(block, &mut spiller, Protocol::Resp2);
+            reply.bulk(&value);
+            reply.encoded(Bytes::from_static(b"+SHARED\r\n"));
+            expected.extend_from_slice(format!("${}\r\n", value.len()).as_bytes());
+            expected.extend_from_slice(&value);
+            expected.extend_from_slice(b"\r\n+SHARED\r\n");
+        }
+        assert_eq!(chain.unsent(), expected.len());
+        let mut received = Vec::new();
+        let mut step = 1;
+        while let Some(bytes) = chain.start_send(&mut pool) {
+            let taken = bytes.len().min(step);
+            received.extend_from_slice(&bytes[..taken]);
+            chain.sent(taken, &mut pool);
+            step = step * 3 % 5_000 + 1;
+        }
+        assert!(received == expected);
+        assert_eq!(chain.unsent(), 0);
+        pool.give(chain);
+    }
+
+    #[test]
+    fn bytes_in_flight_do_not_move_while_replies_are_added() {
+        let mut pool = OutPool::default();
+        let mut chain = pool.take();
+        let add = |chain: &mut super::Outgoing, pool: &mut OutPool, bytes: &[u8]| {
+            let (block, mut spiller) = chain.writer(pool);
+            Encoder::new(block, &mut spiller, Protocol::Resp2).bulk(bytes);
+        };
+        add(&mut chain, &mut pool, b"first");
+        let (address, len) = {
+            let bytes = chain.start_send(&mut pool).expect("there is a reply");
+            (bytes.as_ptr(), bytes.len())
+        };
+        assert!(chain.start_send(&mut pool).is_none(), "one send at a time");
+        add(&mut chain, &mut pool, &vec![b'x'; 3 * limits::OUT_BLOCK_BYTES]);
+        chain.sent(3, &mut pool);
+        let rest = chain.start_send(&mut pool).expect("the first reply has not left yet");
+        assert_eq!((rest.as_ptr(), rest.len()), (address.wrapping_add(3), len - 3));
+        chain.sent(len - 3, &mut pool);
+    }
+}

@@ -1,0 +1,334 @@
+//! One client's protocol state: what of its bytes is undecoded, which replies have not left, how it ends.
+//!
+//! Sans-I/O: it is told what arrived and what has left, and says what it wants next.
+//!
+//! ```text
+//!             end of stream, last reply             all replies left      end of stream, time or bytes up
+//!   Open ────────────────────────────▶ Finishing ────────────────▶ Lingering ────────────▶ Closing
+//!                                          └────── nothing unread is under way ──────────────▶ ┘
+//! ```
+
+use core::net::SocketAddr;
+
+use crate::buffer::outgoing::{OutPool, Outgoing};
+use crate::command::Command;
+use crate::command::session::Session;
+use crate::limits;
+use crate::resp::decode::Framing;
+use crate::table::effect::Lsn;
+
+/// Who is at the other end, and where it connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A TCP connection.
+    Tcp {
+        /// The client's address.
+        remote: SocketAddr,
+        /// Ours.
+        local: SocketAddr,
+    },
+    /// A connection to the Unix socket.
+    Unix,
+}
+
+impl Peer {
+    /// Whether the client runs on this machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp { remote, .. } => remote.ip().to_canonical().is_loopback(),
+            Self::Unix => true,
+        }
+    }
+}
+
+/// What is known of a client besides its session.
+#[derive(Debug)]
+pub struct Client {
+    /// Where it is.
+    pub peer: Peer,
+    /// The engine's number for it, for display.
+    pub fd: i32,
+    /// Monotonic milliseconds at which it connected.
+    pub since_ms: u64,
+    /// Monotonic milliseconds at which bytes arrived last.
+    pub active_ms: u64,
+    /// The command it sent last.
+    pub last_command: Option<&'static Command>,
+}
+
+/// How far a connection's end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Requests are served.
+    Open,
+    /// No request is served any more; replies are still leaving.
+    Finishing,
+    /// All replies have left and our side is shut; what the client still sends is dropped, so that closing with
+    /// unread input does not reset the connection under the last reply.
+    Lingering,
+    /// To be closed without further ado.
+    Closing,
+}
+
+/// What a connection wants of its engine: a state, not an event, so that nothing is lost when it is asked for
+/// at the wrong time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wants {
+    /// Bytes from the client.
+    pub read: bool,
+    /// Its next bytes to be sent.
+    pub send: bool,
+    /// Which directions of the socket to shut.
+    pub end: End,
+}
+
+/// What to shut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// Nothing.
+    Open,
+    /// Receiving: what the client already sent is delivered, then the end of the stream.
+    Receive,
+    /// Sending: the client sees the end of the stream behind the last reply.
+    Send,
+    /// Everything: to be closed once nothing is in flight.
+    All,
+}
+
+/// Bytes that were received and belong to no complete request yet, or had to wait.
+///
+/// `consumed <= carry.len()`. One piece of memory whatever its size, so that every argument is contiguous; it
+/// grows by an eighth at least, and from 128 KiB on the allocator moves pages and copies nothing.
+#[derive(Debug, Default)]
+pub struct Input {
+    carry: Vec<u8>,
+    consumed: usize,
+}
+
+impl Input {
+    /// Bytes that wait.
+    pub fn len(&self) -> usize {
+        self.carry.len() - self.consumed
+    }
+
+    /// Whether no byte waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.carry.len() == self.consumed
+    }
+
+    /// Keeps `bytes` behind those that wait.
+    pub fn keep(&mut self, bytes: &[u8], spare: &mut Spare) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.carry.capacity() == 0 {
+            self.carry = spare.take();
+        }
+        if self.carry.len() + bytes.len() > self.carry.capacity() {
+            self.carry.drain(..self.consumed);
+            self.consumed = 0;
+            let needed = self.carry.len() + bytes.len();
+            if needed > self.carry.capacity() {
+                let room =
+                    if needed <= STEP { needed.next_power_of_two() } else { needed + STEP.max(needed / 8) };
+                self.carry.reserve_exact(room - self.carry.len());
+            }
+        }
+        self.carry.extend_from_slice(bytes);
+    }
+
+    /// Takes the waiting bytes out, for decoding; [`Input::put_back`] returns them.
+    pub fn take(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(&mut self.carry), std::mem::take(&mut self.consumed))
+    }
+
+    /// Returns what [`Input::take`] gave, `consumed` bytes of it being done with.
+    pub fn put_back(&mut self, carry: Vec<u8>, consumed: usize, spare: &mut Spare) {
+        debug_assert!(self.carry.is_empty() && consumed <= carry.len());
+        if consumed == carry.len() {
+            spare.give(carry);
+        } else {
+            (self.carry, self.consumed) = (carry, consumed);
+        }
+    }
+
+    /// Forgets everything that waits.
+    pub fn clear(&mut self, spare: &mut Spare) {
+        spare.give(std::mem::take(&mut self.carry));
+        self.consumed = 0;
+    }
+}
+
+/// Memory that carries grow by above their first doublings.
+const STEP: usize = 64 * 1024;
+
+/// Empty carries kept for reuse: a client whose requests straddle blocks needs one every time.
+#[derive(Debug, Default)]
+pub struct Spare {
+    carries: Vec<Vec<u8>>,
+    /// Their capacities in sum, at most [`limits::SPARE_BYTES`].
+    bytes: usize,
+}
+
+impl Spare {
+    fn take(&mut self) -> Vec<u8> {
+        let carry = self.carries.pop().unwrap_or_default();
+        self.bytes -= carry.capacity();
+        carry
+    }
+
+    fn give(&mut self, mut carry: Vec<u8>) {
+        let capacity = carry.capacity();
+        if capacity > 0 && self.bytes + capacity <= limits::SPARE_BYTES {
+            carry.clear();
+            self.bytes += capacity;
+            self.carries.push(carry);
+        }
+    }
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Connection {
+    /// What commands see.
+    pub session: Session,
+    /// What the operator sees.
+    pub client: Client,
+    /// Undecoded bytes.
+    pub input: Input,
+    /// How far the first of them are decoded.
+    pub framing: Framing,
+    /// Unsent replies; absent while there are none.
+    pub outgoing: Option<Box<Outgoing>>,
+    /// Position that the unsent replies wait for.
+    pub wait: Lsn,
+    /// Distinguishes this connection from earlier ones in its slot.
+    pub generation: u32,
+    /// Turn in which `turn_bytes` were executed.
+    pub turn: u32,
+    /// Bytes of requests executed in that turn.
+    pub turn_bytes: u32,
+    /// Bytes dropped while finishing and lingering.
+    pub drained: u32,
+    /// Monotonic milliseconds at which a byte of reply left last, or the first that waits was encoded.
+    pub left_ms: u64,
+    /// How its end has come.
+    pub phase: Phase,
+    /// The client has sent its last byte.
+    pub eof: bool,
+    /// A reply comes later; requests behind it wait.
+    pub pending: bool,
+    /// Had its share of the turn; goes on with the next.
+    pub throttled: bool,
+    /// Waits for replies to leave; is on the worker's list for it.
+    pub stalled: bool,
+    /// Reads on above the soft mark, because its client does not read before it has written.
+    pub overrun: bool,
+    /// The server drains: what has arrived is served, nothing more.
+    pub draining: bool,
+    /// Is on the worker's list of connections whose wants may have changed.
+    pub listed: bool,
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(session: Session, client: Client, generation: u32) -> Self {
+        Self {
+            session,
+            client,
+            input: Input::default(),
+            framing: Framing::default(),
+            outgoing: None,
+            wait: 0,
+            generation,
+            turn: 0,
+            turn_bytes: 0,
+            drained: 0,
+            left_ms: 0,
+            phase: Phase::Open,
+            eof: false,
+            pending: false,
+            throttled: false,
+            stalled: false,
+            overrun: false,
+            draining: false,
+            listed: false,
+        }
+    }
+
+    /// The place where bytes would be turned into other bytes before they are decoded: plain text stays as it is.
+    #[inline]
+    pub fn transform<'a>(&self, received: &'a mut [u8]) -> &'a mut [u8] {
+        received
+    }
+
+    /// Bytes of replies that have not left.
+    #[inline]
+    pub fn unsent(&self) -> usize {
+        self.outgoing.as_ref().map_or(0, |outgoing| outgoing.unsent())
+    }
+
+    /// Whether a send is in flight.
+    #[inline]
+    pub fn in_flight(&self) -> bool {
+        self.outgoing.as_ref().is_some_and(|outgoing| outgoing.in_flight())
+    }
+
+    /// Whether its next request may be executed now.
+    #[inline]
+    pub fn runnable(&self) -> bool {
+        self.phase == Phase::Open && !self.pending && !self.throttled && (!self.stalled || self.overrun)
+    }
+
+    /// What it wants, `durable` being the position up to which changes are safe.
+    pub fn wants(&self, durable: Lsn) -> Wants {
+        let patient = !self.stalled || self.overrun;
+        let read = match self.phase {
+            Phase::Open => {
+                !self.eof && patient && (self.runnable() || self.input.len() < limits::BACKLOG_BYTES)
+            }
+            Phase::Finishing | Phase::Lingering => !self.eof,
+            Phase::Closing => false,
+        };
+        let send =
+            self.phase != Phase::Closing && self.wait <= durable && self.unsent() > 0 && !self.in_flight();
+        let end = match self.phase {
+            Phase::Open if self.draining => End::Receive,
+            Phase::Open | Phase::Finishing => End::Open,
+            Phase::Lingering => End::Send,
+            Phase::Closing => End::All,
+        };
+        Wants { read, send, end }
+    }
+
+    /// Draws the conclusions from what happened last: which phase it is in now. True = the phase is new.
+    pub fn settle(&mut self) -> bool {
+        let before = self.phase;
+        if self.phase == Phase::Open && self.eof && self.runnable() {
+            // Whatever waits undecoded is the beginning of a request that will never be complete.
+            self.phase = Phase::Finishing;
+        }
+        if self.phase == Phase::Finishing && self.unsent() == 0 && !self.pending {
+            self.phase = if self.eof { Phase::Closing } else { Phase::Lingering };
+        }
+        let drained = self.drained as usize > limits::LINGER_BYTES;
+        if (self.phase == Phase::Lingering && self.eof) || (self.phase != Phase::Open && drained) {
+            self.phase = Phase::Closing;
+        }
+        self.phase != before
+    }
+
+    /// Bytes of replies have left.
+    pub fn sent(&mut self, bytes: usize, now_ms: u64, pool: &mut OutPool) {
+        let outgoing = self.outgoing.as_mut().expect("a send in flight keeps its chain");
+        outgoing.sent(bytes, pool);
+        self.left_ms = now_ms;
+        self.overrun = false;
+        if outgoing.unsent() == 0
+            && let Some(outgoing) = self.outgoing.take()
+        {
+            pool.give(outgoing);
+        }
+    }
+}

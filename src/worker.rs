@@ -1,0 +1,500 @@
+//! The core that an engine drives: connections in, requests decoded and executed, replies out.
+//!
+//! Sans-I/O. The engine says what happened (`open`, `handle_*`) between [`Worker::begin_turn`] and
+//! [`Worker::end_turn`], and asks what is wanted ([`Worker::next_changed`], [`Worker::wants`]). Here the
+//! protocol, the commands, the table and the other workers meet, and nowhere else.
+//!
+//! A turn: `begin_turn` → bytes, ends and sends that completed → `next_changed` until there is none, each
+//! connection's wants applied, so that there is one send per connection and turn → `end_turn`.
+
+mod batch;
+mod execute;
+mod host;
+mod mailbox;
+mod patience;
+mod questions;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::buffer::outgoing::OutPool;
+use crate::clock::Clock;
+use crate::command::session::Session;
+use crate::connection::{Client, Connection, Peer, Phase, Spare, Wants};
+use crate::limits::{self, Limits};
+use crate::resp::encode::Encoder;
+
+use batch::Batch;
+pub use mailbox::{Bell, Counts, Dealt, Identity, Message, Post, Settings, Shared, Stats};
+use questions::Questions;
+
+/// Names one connection of one worker, for as long as it lives and not a moment longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its slot; slots are reused.
+    pub slot: u32,
+    /// Differs from that of every recent connection in the same slot.
+    pub generation: u32,
+}
+
+/// Bytes on their way to a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Unsent<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// Nothing is waiting for them to have left: when that becomes known does not matter.
+    pub last: bool,
+}
+
+/// Where a connection that was just accepted goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// To this worker.
+    Here,
+    /// To the worker of this number.
+    To(usize),
+    /// Nowhere: send this and close.
+    Refused(&'static [u8]),
+}
+
+/// Bits of a token's generation, so that an engine can put it beside a slot and an operation into 64 bits.
+pub const GENERATION_BITS: u32 = 24;
+
+/// One thread's share of the server.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    id: usize,
+    clock: Clock,
+    mail: Receiver<Message>,
+    /// Messages for which the receiver had no room.
+    outbox: VecDeque<(usize, Message)>,
+    dealt: VecDeque<Dealt>,
+    connections: Slab<Connection>,
+    generation: u32,
+    limits: Limits,
+    has_password: bool,
+    batch: Batch,
+    pool: OutPool,
+    spare: Spare,
+    questions: Questions,
+    /// Connections whose wants may have changed.
+    changed: VecDeque<Token>,
+    /// Connections that had their share of the turn.
+    throttled: VecDeque<Token>,
+    /// Connections whose replies wait to leave before more is executed.
+    stalled: VecDeque<Token>,
+    /// Connections that linger, with the time at which that ends; in order, since all linger equally long.
+    lingering: VecDeque<(u64, Token)>,
+    /// Slots of connections that were ever in use: no connection has a number from here on.
+    slots: usize,
+    /// Slot at which the search for idle connections goes on, and when.
+    idle_at: usize,
+    idle_due_ms: u64,
+    counts: Counts,
+    turn: u32,
+    now_ms: u64,
+    draining: bool,
+    /// Monotonic milliseconds at which draining began, and at which connections are looked at next.
+    drain_began_ms: u64,
+    drain_due_ms: u64,
+}
+
+impl Worker {
+    /// The worker of number `id`, reading its mail from `mail`.
+    pub fn new(shared: Arc<Shared>, id: usize, clock: Clock, mail: Receiver<Message>) -> Self {
+        let limits = shared.settings.limits();
+        let now_ms = clock.monotonic_ms();
+        let has_password = shared.settings.has_password();
+        Self {
+            shared,
+            id,
+            clock,
+            mail,
+            outbox: VecDeque::new(),
+            dealt: VecDeque::new(),
+            connections: Slab::with_capacity(limits.max_clients),
+            generation: 0,
+            limits,
+            has_password,
+            batch: Batch::new(),
+            pool: OutPool::default(),
+            spare: Spare::default(),
+            questions: Questions::default(),
+            changed: VecDeque::with_capacity(256),
+            throttled: VecDeque::with_capacity(256),
+            stalled: VecDeque::with_capacity(256),
+            lingering: VecDeque::new(),
+            slots: 0,
+            idle_at: 0,
+            idle_due_ms: 0,
+            counts: Counts::default(),
+            turn: 0,
+            now_ms,
+            draining: false,
+            drain_began_ms: 0,
+            drain_due_ms: 0,
+        }
+    }
+
+    /// This worker's number.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Counters that the engine adds to.
+    #[inline]
+    pub fn counts(&mut self) -> &mut Counts {
+        &mut self.counts
+    }
+
+    /// The engine's pool of receive blocks never had fewer to lend than this.
+    pub fn note_low_water(&self, blocks: u16) {
+        // Relaxed: for display.
+        self.shared.posts[self.id].blocks_low_water.store(u64::from(blocks), Ordering::Relaxed);
+    }
+
+    /// Monotonic milliseconds at the beginning of this turn.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Whether the server drains: no connection is to be accepted any more.
+    pub fn draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether everything is over: the engine may end.
+    pub fn finished(&self) -> bool {
+        self.draining && self.connections.is_empty() && self.dealt.is_empty()
+    }
+
+    /// Number of open connections.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Counts a connection that was just accepted and says where it goes: to the worker with the fewest.
+    pub fn admit(&mut self, peer: &Peer) -> Admission {
+        if self.limits.local_only && !peer.is_local() {
+            self.counts.rejected += 1;
+            return Admission::Refused(DENIED);
+        }
+        // Relaxed: a count; being off by the connections accepted at this very moment by nobody else is exact,
+        // since one worker accepts.
+        let connected = self.shared.connected.load(Ordering::Relaxed);
+        if connected >= self.limits.max_clients {
+            self.counts.rejected += 1;
+            return Admission::Refused(b"-ERR max number of clients reached\r\n");
+        }
+        self.shared.connected.fetch_add(1, Ordering::Relaxed);
+        let load = |id: &usize| (self.shared.posts[*id].connections.load(Ordering::Relaxed), *id != self.id);
+        let least = (0..self.shared.posts.len()).min_by_key(load).expect("there is at least this worker");
+        self.shared.posts[least].connections.fetch_add(1, Ordering::Relaxed);
+        if least == self.id { Admission::Here } else { Admission::To(least) }
+    }
+
+    /// Hands an accepted connection to the worker it was admitted to. `Err`: its mailbox is full; open it here.
+    pub fn deal(&mut self, to: usize, dealt: Dealt) -> Result<(), Dealt> {
+        match self.shared.posts[to].send(Message::Deal(dealt)) {
+            Ok(()) => Ok(()),
+            Err(Message::Deal(dealt)) => {
+                // Relaxed: a count, as in `admit`.
+                self.shared.posts[to].connections.fetch_sub(1, Ordering::Relaxed);
+                self.shared.posts[self.id].connections.fetch_add(1, Ordering::Relaxed);
+                Err(dealt)
+            }
+            Err(_) => unreachable!("a message that is not sent comes back as it was"),
+        }
+    }
+
+    /// A connection that another worker accepted for this one.
+    pub fn take_dealt(&mut self) -> Option<Dealt> {
+        self.dealt.pop_front()
+    }
+
+    /// A connection admitted here is open; `fd` is its engine's number for it, shown by `CLIENT LIST`.
+    pub fn open(&mut self, peer: Peer, fd: i32) -> Token {
+        self.generation = (self.generation + 1) & ((1 << GENERATION_BITS) - 1);
+        let session = Session::new(self.shared.client_id(), !self.has_password);
+        let client = Client { peer, fd, since_ms: self.now_ms, active_ms: self.now_ms, last_command: None };
+        let connection = Connection::new(session, client, self.generation);
+        self.counts.connections += 1;
+        let slot = self.connections.insert(connection);
+        self.slots = self.slots.max(slot + 1);
+        let slot = u32::try_from(slot).expect("connections are counted in descriptors, which fit 31 bits");
+        let token = Token { slot, generation: self.generation };
+        self.list(token);
+        token
+    }
+
+    /// The engine has closed a connection and nothing of it is in flight.
+    pub fn closed(&mut self, token: Token) {
+        let Some(mut connection) = self.take(token) else { return };
+        connection.input.clear(&mut self.spare);
+        // Relaxed: counts, as in `admit`.
+        self.shared.connected.fetch_sub(1, Ordering::Relaxed);
+        self.shared.posts[self.id].connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Begins a turn: reads the clock, gives every connection a new share, and serves those that wait for one.
+    pub fn begin_turn(&mut self) {
+        self.now_ms = self.clock.monotonic_ms();
+        self.turn = self.turn.wrapping_add(1);
+        self.counts.turns += 1;
+        self.shared.posts[self.id].pace(self.now_ms);
+        for _ in 0..self.throttled.len() {
+            let Some(token) = self.throttled.pop_front() else { break };
+            if let Some(connection) = self.get(token) {
+                connection.throttled = false;
+                self.resume(token);
+            }
+        }
+        self.check_stalled();
+        self.check_lingering();
+        self.check_idle();
+        self.check_drain();
+    }
+
+    /// Bytes arrived. They are the engine's block, ours until this returns.
+    pub fn handle_bytes(&mut self, token: Token, bytes: &mut [u8]) {
+        self.counts.bytes_in += bytes.len() as u64;
+        let now_ms = self.now_ms;
+        let Some(connection) = self.get(token) else { return };
+        match connection.phase {
+            Phase::Open => {}
+            Phase::Finishing | Phase::Lingering => {
+                connection.drained =
+                    connection.drained.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+                return self.settle(token);
+            }
+            Phase::Closing => return,
+        }
+        connection.client.active_ms = now_ms;
+        let bytes = connection.transform(bytes);
+        if connection.input.is_empty() && connection.runnable() {
+            let used = self.execute(token, bytes);
+            self.keep(token, &bytes[used..]);
+        } else {
+            self.keep(token, bytes);
+            self.resume(token);
+        }
+        self.settle(token);
+    }
+
+    /// The client has sent its last byte; it may still read.
+    pub fn handle_end(&mut self, token: Token) {
+        if let Some(connection) = self.get(token) {
+            connection.eof = true;
+            self.settle(token);
+        }
+    }
+
+    /// The connection is broken: nothing can be received or sent any more.
+    pub fn handle_broken(&mut self, token: Token) {
+        if let Some(connection) = self.get(token) {
+            connection.eof = true;
+            connection.phase = Phase::Closing;
+            self.list(token);
+        }
+    }
+
+    /// A send is over, `bytes` have left (0 = it failed or was cancelled; the engine then says so).
+    pub fn handle_sent(&mut self, token: Token, bytes: usize) {
+        self.counts.bytes_out += bytes as u64;
+        self.counts.sends += 1;
+        let (now_ms, slot) = (self.now_ms, token.slot as usize);
+        let Some(connection) = self.connections.get_mut(slot).filter(|it| it.generation == token.generation)
+        else {
+            return;
+        };
+        connection.sent(bytes, now_ms, &mut self.pool);
+        if connection.phase == Phase::Open
+            && !connection.eof
+            && !connection.stalled
+            && connection.unsent() == 0
+        {
+            // The usual: everything has left, and nothing new is wanted.
+            return;
+        }
+        if connection.stalled && connection.unsent() <= limits::UNSENT_SOFT {
+            // Its entry on the list of stalled connections is dropped when it is come across.
+            connection.stalled = false;
+            self.resume(token);
+        }
+        self.settle(token);
+    }
+
+    /// The next bytes to send on a connection. They stay where they are until [`Worker::handle_sent`].
+    pub fn start_send(&mut self, token: Token) -> Option<Unsent<'_>> {
+        let slot = token.slot as usize;
+        let connection = self.connections.get_mut(slot).filter(|it| it.generation == token.generation)?;
+        let busy = connection.phase != Phase::Open || connection.eof || connection.stalled;
+        let unsent = connection.unsent();
+        let bytes = connection.outgoing.as_mut()?.start_send(&mut self.pool)?;
+        Some(Unsent { bytes, last: !busy && bytes.len() == unsent })
+    }
+
+    /// Somebody rang: reads the mail.
+    pub fn handle_mail(&mut self) {
+        self.shared.posts[self.id].quiet();
+        while let Ok(message) = self.mail.try_recv() {
+            match message {
+                Message::Deal(dealt) => self.dealt.push_back(dealt),
+                Message::Ask { from, ticket, question } => {
+                    let (matched, lines) = self.answer(&question, None);
+                    self.post(from, Message::Answer { ticket, matched, lines });
+                }
+                Message::Answer { ticket, matched, lines } => self.handle_answer(ticket, matched, &lines),
+                Message::ConfigChanged => self.reload(),
+                Message::Durable => self.list_all(),
+                Message::Drain => self.drain(),
+                Message::Cut => {
+                    self.draining = true;
+                    for (_, connection) in &mut self.connections {
+                        connection.phase = Phase::Closing;
+                    }
+                    self.list_all();
+                }
+            }
+        }
+    }
+
+    /// The next connection whose wants may have changed since it was named last.
+    #[inline]
+    pub fn next_changed(&mut self) -> Option<Token> {
+        loop {
+            let token = self.changed.pop_front()?;
+            if let Some(connection) = self.get(token) {
+                connection.listed = false;
+                return Some(token);
+            }
+        }
+    }
+
+    /// What a connection wants. `None`: there is no such connection any more.
+    #[inline]
+    pub fn wants(&mut self, token: Token) -> Option<Wants> {
+        // Acquire: pairs with the Release of whoever publishes the durable position.
+        let durable = self.shared.durable.load(Ordering::Acquire);
+        self.get(token).map(|connection| connection.wants(durable))
+    }
+
+    /// Lists a connection, because its engine may be able to do now what it wanted before.
+    pub fn touch(&mut self, token: Token) {
+        self.list(token);
+    }
+
+    /// Ends a turn. Returns how long the engine may wait for the next event, `None` = for ever.
+    pub fn end_turn(&mut self) -> Option<Duration> {
+        debug_assert!(self.changed.is_empty(), "the engine asks for changes until there are none");
+        for _ in 0..self.outbox.len() {
+            if let Some((to, message)) = self.outbox.pop_front() {
+                self.post(to, message);
+            }
+        }
+        self.shared.posts[self.id].stats.publish(&mut self.counts);
+        let mut wait = None;
+        let mut at_most = |ms: u64| wait = Some(wait.map_or(ms, |other: u64| other.min(ms)));
+        if !self.throttled.is_empty() {
+            at_most(0);
+        }
+        if !self.outbox.is_empty() {
+            at_most(1);
+        }
+        if !self.stalled.is_empty() {
+            at_most(limits::UNSENT_PATIENCE_MS);
+        }
+        if let Some((until, _)) = self.lingering.front() {
+            at_most(until.saturating_sub(self.now_ms) + 1);
+        }
+        if self.limits.idle_seconds > 0 && !self.connections.is_empty() {
+            at_most(patience::IDLE_STEP_MS);
+        }
+        if self.draining {
+            at_most(patience::DRAIN_STEP_MS);
+        }
+        wait.map(Duration::from_millis)
+    }
+
+    /// Encodes an error as the connection's last reply.
+    fn refuse(&mut self, token: Token, text: &[u8]) {
+        let slot = token.slot as usize;
+        self.counts.errors += 1;
+        self.reply(slot, |reply| reply.error(text));
+        self.connections[slot].phase = Phase::Finishing;
+    }
+
+    /// Encodes a reply outside of a command.
+    fn reply(&mut self, slot: usize, encode: impl FnOnce(&mut Encoder<'_>)) {
+        let connection = self.connections.get_mut(slot).expect("the caller found it");
+        let mut outgoing = connection.outgoing.take().unwrap_or_else(|| self.pool.take());
+        let (block, mut spiller) = outgoing.writer(&mut self.pool);
+        encode(&mut Encoder::new(block, &mut spiller, connection.session.protocol));
+        connection.outgoing = Some(outgoing);
+    }
+
+    /// Draws conclusions after anything happened to a connection, and lists it for the engine.
+    fn settle(&mut self, token: Token) {
+        let until = self.now_ms + limits::LINGER_MS;
+        let Some(connection) = self.get(token) else { return };
+        if connection.settle() && connection.phase == Phase::Lingering {
+            self.lingering.push_back((until, token));
+        }
+        self.list(token);
+    }
+
+    fn list(&mut self, token: Token) {
+        if let Some(connection) = self.get(token)
+            && !std::mem::replace(&mut connection.listed, true)
+        {
+            self.changed.push_back(token);
+        }
+    }
+
+    fn list_all(&mut self) {
+        let tokens = self.connections.iter().map(|(slot, connection)| token_of(slot, connection));
+        for token in tokens.collect::<Vec<_>>() {
+            self.list(token);
+        }
+    }
+
+    fn reload(&mut self) {
+        self.limits = self.shared.settings.limits();
+        self.has_password = self.shared.settings.has_password();
+    }
+
+    fn post(&mut self, to: usize, message: Message) {
+        if let Err(message) = self.shared.posts[to].send(message) {
+            self.outbox.push_back((to, message));
+        }
+    }
+
+    #[inline]
+    fn get(&mut self, token: Token) -> Option<&mut Connection> {
+        self.connections.get_mut(token.slot as usize).filter(|it| it.generation == token.generation)
+    }
+
+    fn take(&mut self, token: Token) -> Option<Connection> {
+        self.get(token)?;
+        self.connections.try_remove(token.slot as usize)
+    }
+}
+
+/// To a client of another machine, while that is not wanted.
+const DENIED: &[u8] = b"-DENIED tallyring is running in protected mode because no password is set for the default user. \
+    In this mode connections are only accepted from the loopback interface and the Unix socket. To serve other \
+    machines, set a password with the directive requirepass (CONFIG SET requirepass ... from this machine), or, on a \
+    network where everybody may count, set protected-mode no.\r\n";
+
+fn token_of(slot: usize, connection: &Connection) -> Token {
+    let slot = u32::try_from(slot).expect("connections are counted in descriptors, which fit 31 bits");
+    Token { slot, generation: connection.generation }
+}

@@ -1,0 +1,244 @@
+//! From bytes to replies: what waits is decoded batch by batch and executed, until a request has to wait.
+
+use std::sync::Arc;
+
+use super::batch::{Request, Stop};
+use super::host::CallHost;
+use super::mailbox::{Counts, Shared};
+use super::{Token, Worker, token_of};
+use crate::buffer::outgoing::{OutPool, Outgoing};
+use crate::command::client_list::Question;
+use crate::command::resolve::{permit, resolve};
+use crate::command::{Call, Now, Outcome, Tally};
+use crate::connection::{Connection, Phase};
+use crate::limits;
+use crate::resp::args::Args;
+use crate::resp::decode::{Framing, ProtocolError, Rules};
+use crate::resp::encode::Encoder;
+use crate::table::effect::{Effect, EffectSink, Lsn};
+
+impl Worker {
+    /// Executes what waits in a connection's carry, if it may.
+    pub(super) fn resume(&mut self, token: Token) {
+        let Some(connection) = self.get(token) else { return };
+        if connection.runnable() && !connection.input.is_empty() {
+            let (mut carry, consumed) = connection.input.take();
+            let used = self.execute(token, &mut carry[consumed..]);
+            let connection = self.connections.get_mut(token.slot as usize).expect("executing closes no slot");
+            match connection.phase {
+                Phase::Open => connection.input.put_back(carry, consumed + used, &mut self.spare),
+                _ => connection.input.put_back(carry, 0, &mut self.spare),
+            }
+            if connection.phase != Phase::Open {
+                connection.input.clear(&mut self.spare);
+            }
+        }
+        self.settle(token);
+    }
+
+    /// Keeps bytes that could not be executed yet.
+    pub(super) fn keep(&mut self, token: Token, bytes: &[u8]) {
+        let most = self.limits.query_buffer;
+        let slot = token.slot as usize;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.phase != Phase::Open || bytes.is_empty() {
+            return;
+        }
+        if connection.input.len() + bytes.len() > most {
+            log::warn!(
+                "closing client id={}: its request is larger than client-query-buffer-limit ({most} bytes)",
+                connection.session.id
+            );
+            self.counts.query_overflows += 1;
+            self.refuse(token, b"ERR Protocol error: request is larger than client-query-buffer-limit");
+            return;
+        }
+        connection.input.keep(bytes, &mut self.spare);
+    }
+
+    /// Executes requests from the start of `input` until it ends, a request has to wait, or the connection had
+    /// its share. Returns the bytes that are done with.
+    pub(super) fn execute(&mut self, token: Token, input: &mut [u8]) -> usize {
+        let mut used = 0;
+        loop {
+            let (bytes, question) = self.execute_batches(token.slot as usize, &mut input[used..]);
+            used += bytes;
+            let goes_on = question.is_some_and(|question| self.ask(token, question));
+            if !goes_on {
+                return used;
+            }
+        }
+    }
+
+    fn execute_batches(&mut self, slot: usize, input: &mut [u8]) -> (usize, Option<Question>) {
+        let Self { connections, batch, pool, shared, counts, limits, .. } = self;
+        let connection = connections.get_mut(slot).expect("the caller found it");
+        if connection.turn != self.turn {
+            (connection.turn, connection.turn_bytes) = (self.turn, 0);
+        }
+        let mut outgoing = connection.outgoing.take().unwrap_or_else(|| pool.take());
+        if outgoing.unsent() == 0 {
+            connection.left_ms = self.now_ms;
+        }
+        let (mut used, mut question, mut malformed) = (0, None, None);
+        let mut scene = Scene { shared, counts, pool, id: self.id, now_ms: self.now_ms, reload: false };
+        'batches: loop {
+            let budget = limits::TURN_BYTES.saturating_sub(connection.turn_bytes as usize);
+            if budget == 0 {
+                connection.throttled = true;
+                self.throttled.push_back(token_of(slot, connection));
+                break;
+            }
+            let rules = Rules {
+                max_args: limits.max_args,
+                max_bulk: limits.max_bulk,
+                authenticated: connection.session.authenticated,
+            };
+            let rest = &mut input[used..];
+            let stop = batch.fill(&mut connection.framing, rest, &rules, budget, &scene.shared.table);
+            let now = Now { unix_us: self.clock.unix_us() };
+            for index in 0..batch.len() {
+                let request = batch.request(index);
+                connection.turn_bytes = connection.turn_bytes.saturating_add(request.len());
+                let args = batch.args(&request, rest);
+                match scene.run(connection, &request, args, now, &mut outgoing) {
+                    Outcome::Done if outgoing.unsent() <= limits::UNSENT_SOFT => continue,
+                    // More than the operator allows, which is judged by `conclude`.
+                    Outcome::Done if limits.refuse_unsent(outgoing.unsent()) => {}
+                    Outcome::Done if connection.overrun => continue,
+                    Outcome::Done => {
+                        connection.stalled = true;
+                        self.stalled.push_back(token_of(slot, connection));
+                    }
+                    Outcome::Close => connection.phase = Phase::Finishing,
+                    Outcome::Drop => connection.phase = Phase::Closing,
+                    Outcome::Pending(asked) => question = Some(asked),
+                }
+                // What was decoded behind this request is decoded again when its time comes.
+                connection.framing = Framing::default();
+                used += request.end();
+                break 'batches;
+            }
+            used += batch.bytes;
+            match stop {
+                Stop::Full if used < input.len() => {}
+                Stop::Full | Stop::Incomplete => break,
+                Stop::Malformed(error) => {
+                    malformed = Some(error);
+                    break;
+                }
+            }
+        }
+        let reload = scene.reload;
+        self.conclude(slot, outgoing, malformed);
+        if reload {
+            self.reload();
+        }
+        (used, question)
+    }
+
+    /// Gives a connection its replies back, and ends it if its bytes were no request or it has too many replies.
+    fn conclude(&mut self, slot: usize, outgoing: Box<Outgoing>, malformed: Option<ProtocolError>) {
+        let Self { connections, pool, limits, counts, .. } = self;
+        let connection = connections.get_mut(slot).expect("the caller found it");
+        if outgoing.unsent() == 0 && !outgoing.in_flight() {
+            pool.give(outgoing);
+        } else {
+            connection.outgoing = Some(outgoing);
+        }
+        let unsent = connection.unsent();
+        if limits.refuse_unsent(unsent) {
+            let (id, most) = (connection.session.id, limits.output_buffer);
+            log::warn!(
+                "closing client id={id}: {unsent} bytes of replies wait, client-output-buffer-limit is {most}"
+            );
+            counts.output_overflows += 1;
+            connection.phase = Phase::Closing;
+        } else if let Some(error) = malformed {
+            let mut text = Vec::with_capacity(64);
+            error.write(&mut text);
+            counts.protocol_errors += 1;
+            let token = token_of(slot, connection);
+            self.refuse(token, &text);
+        }
+    }
+}
+
+/// What a command runs in, besides its connection.
+struct Scene<'a> {
+    shared: &'a Arc<Shared>,
+    counts: &'a mut Counts,
+    pool: &'a mut OutPool,
+    id: usize,
+    now_ms: u64,
+    /// A directive was changed.
+    reload: bool,
+}
+
+impl Scene<'_> {
+    /// Runs one request of a batch, or refuses it.
+    #[inline]
+    fn run(
+        &mut self,
+        connection: &mut Connection,
+        request: &Request,
+        args: Args<'_>,
+        now: Now,
+        outgoing: &mut Outgoing,
+    ) -> Outcome {
+        self.counts.commands += 1;
+        let (block, mut spiller) = outgoing.writer(self.pool);
+        let mut reply = Encoder::new(block, &mut spiller, connection.session.protocol);
+        let Some(command) = request.command else {
+            if let Err(refusal) = resolve(&args) {
+                refusal.encode(&mut reply);
+                self.counts.errors += 1;
+            }
+            return Outcome::Done;
+        };
+        if let Err(text) = permit(&connection.session, command) {
+            reply.error(text);
+            self.counts.errors += 1;
+            return Outcome::Done;
+        }
+        connection.client.last_command = Some(command);
+        let mut host = CallHost {
+            shared: self.shared,
+            client: &connection.client,
+            id: self.id,
+            now_ms: self.now_ms,
+            reload: &mut self.reload,
+        };
+        let mut tally = Tally::default();
+        let mut call = Call {
+            command,
+            args,
+            hashed: request.hash,
+            now,
+            table: &self.shared.table,
+            session: &mut connection.session,
+            reply,
+            effects: &mut Changes(&mut self.counts.changes),
+            host: &mut host,
+            tally: &mut tally,
+            wait: 0,
+        };
+        let outcome = (command.run)(&mut call);
+        connection.wait = connection.wait.max(call.wait);
+        self.counts.errors += u64::from(call.reply.errors());
+        self.counts.hits += tally.hits;
+        self.counts.misses += tally.misses;
+        outcome
+    }
+}
+
+/// Counts changes; nothing keeps them.
+struct Changes<'a>(&'a mut u64);
+
+impl EffectSink for Changes<'_> {
+    #[inline]
+    fn record(&mut self, _: Effect<'_>) -> Lsn {
+        *self.0 += 1;
+        0
+    }
+}

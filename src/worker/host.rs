@@ -1,0 +1,179 @@
+//! What commands ask of the world around the core, answered from what the workers share.
+
+use std::sync::atomic::Ordering;
+
+use super::{Message, Shared};
+use crate::command::client_list::ClientFacts;
+use crate::command::glob::{self, Case};
+use crate::command::info::Facts;
+use crate::command::session::Session;
+use crate::command::{Command, ConfigError, Host, lookup};
+use crate::connection::{Client, Connection, Peer, Phase};
+use crate::limits;
+use crate::metrics::process::Process;
+
+/// The host of one command.
+pub(super) struct CallHost<'a> {
+    pub(super) shared: &'a Shared,
+    /// The connection the command came from.
+    pub(super) client: &'a Client,
+    /// The worker's number.
+    pub(super) id: usize,
+    /// Monotonic milliseconds.
+    pub(super) now_ms: u64,
+    /// Set when the directives have changed.
+    pub(super) reload: &'a mut bool,
+}
+
+impl Host for CallHost<'_> {
+    fn facts(&self) -> Facts {
+        let Shared { table, posts, identity, .. } = self.shared;
+        let process = Process::read();
+        let counts = self.shared.counts();
+        let limits = self.shared.settings.limits();
+        let dataset = table.heap_bytes() as u64;
+        // Relaxed: readings for display.
+        let low_water = posts.iter().map(|post| post.blocks_low_water.load(Ordering::Relaxed)).min();
+        Facts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            build_id: "0".to_owned(),
+            os: identity.os.clone(),
+            pid: identity.process,
+            run_id: identity.run_id.clone(),
+            tcp_port: identity.port,
+            uptime_s: self.now_ms.saturating_sub(identity.started_ms) / 1000,
+            executable: identity.executable.clone(),
+            config_file: identity.config_file.clone(),
+            engine: identity.engine.to_owned(),
+            rung: identity.rung.clone(),
+            workers: posts.len(),
+            connected_clients: self.shared.connected.load(Ordering::Relaxed),
+            max_clients: limits.max_clients,
+            // No command here waits for another client.
+            blocked_clients: 0,
+            used_memory: process.anonymous,
+            used_memory_rss: process.resident,
+            used_memory_peak: process.peak,
+            used_memory_startup: identity.startup_bytes,
+            used_memory_dataset: dataset,
+            total_system_memory: process.machine,
+            max_memory: 0,
+            max_memory_policy: "noeviction".to_owned(),
+            allocator: "libc".to_owned(),
+            total_connections: counts.connections,
+            rejected_connections: counts.rejected,
+            total_commands: counts.commands,
+            ops_per_second: posts.iter().map(|post| post.commands_per_second(self.now_ms)).sum(),
+            net_input: counts.bytes_in,
+            net_output: counts.bytes_out,
+            error_replies: counts.errors,
+            keyspace_hits: counts.hits,
+            keyspace_misses: counts.misses,
+            expired_keys: table.expired(),
+            keys: table.len(),
+            keys_with_deadline: table.deadlines(),
+            changes: self.shared.changes(),
+            last_save_unix_s: identity.started.unix_us / 1_000_000,
+            cpu_sys_s: process.system_s,
+            cpu_user_s: process.user_s,
+            submissions: counts.submissions,
+            completions: counts.completions,
+            system_calls: counts.system_calls,
+            turns: counts.turns,
+            starved: counts.starved,
+            blocks_low_water: low_water.unwrap_or(0),
+            blocks: u64::from(limits::BLOCKS_PER_WORKER),
+        }
+    }
+
+    fn describe_client(&self, session: &Session) -> Vec<u8> {
+        let mut line = Vec::new();
+        facts_of(session, self.client, self.now_ms).line(&mut line);
+        line
+    }
+
+    fn config_get(&self, patterns: &[&[u8]], found: &mut dyn FnMut(&str, &str)) {
+        let wanted = |name: &str| {
+            patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), Case::Ignored))
+        };
+        self.shared.settings.get(&wanted, found);
+    }
+
+    fn config_set(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<(), ConfigError> {
+        self.shared.settings.set(pairs)?;
+        *self.reload = true;
+        for (id, post) in self.shared.posts.iter().enumerate() {
+            if id != self.id && post.send(Message::ConfigChanged).is_err() {
+                log::warn!("worker {id} is too busy to hear of the changed directives");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_password(&self, password: &[u8]) -> Option<bool> {
+        self.shared.settings.check_password(password)
+    }
+
+    fn reset_stats(&mut self) {
+        self.shared.reset_counts();
+    }
+}
+
+/// A connection as `CLIENT LIST` shows it.
+pub(super) fn client_facts(connection: &Connection, now_ms: u64) -> ClientFacts {
+    let unsent = connection.unsent();
+    let waiting = connection.input.len();
+    ClientFacts {
+        closing: connection.phase != Phase::Open,
+        query_bytes: waiting as u64,
+        unsent_bytes: unsent as u64,
+        unsent_blocks: unsent.div_ceil(limits::OUT_BLOCK_BYTES) as u64,
+        memory_bytes: (size_of::<Connection>() + waiting + unsent) as u64,
+        reads: !connection.eof,
+        writes: unsent > 0,
+        ..facts_of(&connection.session, &connection.client, now_ms)
+    }
+}
+
+/// What is known without looking at the bytes under way.
+fn facts_of(session: &Session, client: &Client, now_ms: u64) -> ClientFacts {
+    let (addr, laddr) = match client.peer {
+        Peer::Tcp { remote, local } => (remote.to_string(), local.to_string()),
+        Peer::Unix => ("unixsocket:0".to_owned(), "unixsocket:0".to_owned()),
+    };
+    let identity = session.identity.as_deref();
+    ClientFacts {
+        id: session.id,
+        addr,
+        laddr,
+        fd: client.fd,
+        name: session.name().to_vec(),
+        age_s: now_ms.saturating_sub(client.since_ms) / 1000,
+        idle_s: now_ms.saturating_sub(client.active_ms) / 1000,
+        no_evict: session.no_evict,
+        no_touch: session.no_touch,
+        closing: false,
+        query_bytes: 0,
+        query_free: 0,
+        unsent_bytes: 0,
+        unsent_blocks: 0,
+        memory_bytes: size_of::<Connection>() as u64,
+        reads: true,
+        writes: false,
+        command: client.last_command.map(full_name).unwrap_or_default(),
+        user: "default".to_owned(),
+        protocol: session.protocol,
+        lib_name: identity.map(|it| it.lib_name.clone()).unwrap_or_default(),
+        lib_version: identity.map(|it| it.lib_version.clone()).unwrap_or_default(),
+    }
+}
+
+/// `get`, or `client|list` for a subcommand.
+fn full_name(command: &'static Command) -> String {
+    let container = lookup::visible()
+        .find(|container| container.subcommands.iter().any(|subcommand| std::ptr::eq(subcommand, command)));
+    match container {
+        Some(container) => format!("{}|{}", container.name, command.name),
+        None => command.name.to_owned(),
+    }
+}

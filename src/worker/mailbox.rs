@@ -1,0 +1,329 @@
+//! What workers share, and the bounded mailboxes through which they talk.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use crate::command::client_list::Question;
+use crate::command::{ConfigError, Now};
+use crate::connection::Peer;
+use crate::limits::{self, Limits};
+use crate::table::Table;
+
+/// A connection that one worker accepted for another. The worker does not look inside; its engine does.
+#[derive(Debug)]
+pub struct Dealt {
+    /// The engine's descriptor.
+    pub socket: Box<dyn Any + Send>,
+    /// Its ends.
+    pub peer: Peer,
+}
+
+/// What a worker finds in its mailbox.
+#[derive(Debug)]
+pub enum Message {
+    /// A connection to serve.
+    Deal(Dealt),
+    /// Another worker's question about our connections.
+    Ask {
+        /// The worker that asks.
+        from: usize,
+        /// Its name for the question.
+        ticket: u64,
+        /// What it wants to know.
+        question: Question,
+    },
+    /// The answer to a question of ours.
+    Answer {
+        /// Our name for the question.
+        ticket: u64,
+        /// Connections that matched.
+        matched: u64,
+        /// A line for each, where lines were asked for.
+        lines: Vec<u8>,
+    },
+    /// Directives have new values.
+    ConfigChanged,
+    /// Changes up to [`Shared::durable`] are safe: replies that waited for them may leave.
+    Durable,
+    /// Accept no more, serve what has arrived, end.
+    Drain,
+    /// End without waiting.
+    Cut,
+}
+
+/// The directives as workers see them. The server implements it.
+pub trait Settings: Send + Sync {
+    /// The bounds as they stand.
+    fn limits(&self) -> Limits;
+    /// Calls `found` with the name and value of each directive whose name `wanted` accepts.
+    fn get(&self, wanted: &dyn Fn(&str) -> bool, found: &mut dyn FnMut(&str, &str));
+    /// Sets directives, all or none.
+    fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), ConfigError>;
+    /// Whether a password is set.
+    fn has_password(&self) -> bool;
+    /// Compares a password with the one that is set, in time that does not depend on it. `None`: none is set.
+    fn check_password(&self, password: &[u8]) -> Option<bool>;
+}
+
+/// Rings a worker's bell: makes its engine return from waiting. The engine's side provides it.
+pub type Bell = Box<dyn Fn() + Send + Sync>;
+
+/// The way to one worker.
+pub struct Post {
+    mail: SyncSender<Message>,
+    bell: Bell,
+    /// Somebody has rung since the worker looked last.
+    rung: AtomicBool,
+    /// Connections it serves or has been dealt.
+    pub connections: AtomicUsize,
+    /// Its counters.
+    pub stats: Stats,
+    /// Fewest receive blocks it had to lend at one time.
+    pub blocks_low_water: AtomicU64,
+    /// When a second began, in monotonic milliseconds, and the commands executed before it: the current one and the
+    /// one before.
+    seconds: [(AtomicU64, AtomicU64); 2],
+}
+
+impl std::fmt::Debug for Post {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Post").field("connections", &self.connections).finish_non_exhaustive()
+    }
+}
+
+impl Post {
+    /// A mailbox and the way to it; `bell` wakes the worker that holds the other end.
+    pub fn new(bell: Bell) -> (Self, Receiver<Message>) {
+        let (mail, inbox) = sync_channel(limits::MAILBOX);
+        let post = Self {
+            mail,
+            bell,
+            rung: AtomicBool::new(false),
+            connections: AtomicUsize::new(0),
+            stats: Stats::default(),
+            blocks_low_water: AtomicU64::new(u64::from(limits::BLOCKS_PER_WORKER)),
+            seconds: Default::default(),
+        };
+        (post, inbox)
+    }
+
+    /// Puts a message into the mailbox. `Err` gives it back: the mailbox is full, or its worker has ended.
+    #[expect(clippy::result_large_err, reason = "the message itself comes back, to be kept and sent again")]
+    pub fn send(&self, message: Message) -> Result<(), Message> {
+        let sent = self.mail.try_send(message).map_err(|error| match error {
+            TrySendError::Full(message) | TrySendError::Disconnected(message) => message,
+        });
+        // AcqRel: pairs with the swap in `quiet`. Whoever finds `false` rings; a worker that clears it reads its
+        // mail afterwards and so sees what was put in before.
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            (self.bell)();
+        }
+        sent
+    }
+
+    /// Notes where a new second begins. The worker calls this every turn.
+    #[inline]
+    pub(super) fn pace(&self, now_ms: u64) {
+        let [now, before] = &self.seconds;
+        // Relaxed, here and below: for display, and there is one writer; a reader between two stores is off by a
+        // second once.
+        if now_ms < now.0.load(Ordering::Relaxed) + 1000 {
+            return;
+        }
+        before.0.store(now.0.load(Ordering::Relaxed), Ordering::Relaxed);
+        before.1.store(now.1.load(Ordering::Relaxed), Ordering::Relaxed);
+        now.0.store(now_ms, Ordering::Relaxed);
+        now.1.store(self.stats.commands.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Commands a second, over the last one to two seconds in which the worker had anything to do.
+    pub(super) fn commands_per_second(&self, now_ms: u64) -> u64 {
+        let [_, before] = &self.seconds;
+        let commands =
+            self.stats.commands.load(Ordering::Relaxed).saturating_sub(before.1.load(Ordering::Relaxed));
+        commands * 1000 / now_ms.saturating_sub(before.0.load(Ordering::Relaxed)).max(1)
+    }
+
+    /// The worker is about to read its mail: the next message rings again.
+    pub(super) fn quiet(&self) {
+        // AcqRel: pairs with the swap in `send`.
+        self.rung.swap(false, Ordering::AcqRel);
+    }
+}
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// Counters of one worker: written by it alone, read by anybody.
+        #[derive(Debug, Default)]
+        pub struct Stats { $($(#[$doc])* pub $name: AtomicU64,)+ }
+
+        /// A worker's counters since it published them last, and sums over workers.
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct Counts { $($(#[$doc])* pub $name: u64,)+ }
+
+        impl Stats {
+            /// Adds what was counted. Only the worker that owns the counters calls this.
+            pub(super) fn publish(&self, counts: &mut Counts) {
+                // Relaxed: each counter stands alone, and there is one writer.
+                $(if counts.$name != 0 {
+                    let value = self.$name.load(Ordering::Relaxed).wrapping_add(counts.$name);
+                    self.$name.store(value, Ordering::Relaxed);
+                })+
+                *counts = Counts::default();
+            }
+
+            /// Adds this worker's counters to `sum`.
+            pub fn add_to(&self, sum: &mut Counts) {
+                // Relaxed: a reading of counters that go on counting.
+                $(sum.$name = sum.$name.wrapping_add(self.$name.load(Ordering::Relaxed));)+
+            }
+        }
+
+        impl Counts {
+            /// What was counted since `earlier`.
+            #[must_use]
+            pub fn since(&self, earlier: &Self) -> Self {
+                Self { $($name: self.$name.wrapping_sub(earlier.$name),)+ }
+            }
+        }
+    };
+}
+
+stats! {
+    /// Requests executed, refused ones included.
+    commands,
+    /// Connections opened.
+    connections,
+    /// Connections refused for `maxclients`.
+    rejected,
+    /// Bytes received.
+    bytes_in,
+    /// Bytes sent.
+    bytes_out,
+    /// Keys that a reading command found.
+    hits,
+    /// Keys that a reading command did not find.
+    misses,
+    /// Replies that were errors, and connections closed for malformed requests.
+    errors,
+    /// Connections closed because the client sent no request of the protocol.
+    protocol_errors,
+    /// Connections closed for unsent replies above `client-output-buffer-limit`.
+    output_overflows,
+    /// Connections closed for a request above `client-query-buffer-limit`.
+    query_overflows,
+    /// Changes to keys.
+    changes,
+    /// Times the engine asked the kernel for work.
+    turns,
+    /// System calls the engine made.
+    system_calls,
+    /// Entries submitted to a ring.
+    submissions,
+    /// Completions reaped from a ring.
+    completions,
+    /// Times a receive ended because no block was free.
+    starved,
+    /// Times the completion queue overflowed.
+    overflows,
+    /// Sends.
+    sends,
+}
+
+/// What all workers share.
+pub struct Shared {
+    /// The counters.
+    pub table: Table,
+    /// The directives.
+    pub settings: Box<dyn Settings>,
+    /// The workers, by their numbers.
+    pub posts: Box<[Post]>,
+    /// Connections of the whole server.
+    pub connected: AtomicUsize,
+    /// Position up to which changes are durable.
+    pub durable: AtomicU64,
+    /// What does not change after start.
+    pub identity: Identity,
+    next_client: AtomicU64,
+    /// Counters' sums at the last `CONFIG RESETSTAT`.
+    baseline: std::sync::Mutex<Counts>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("posts", &self.posts).finish_non_exhaustive()
+    }
+}
+
+/// Facts about this run of the server.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// 40 hexadecimal digits, new with every start.
+    pub run_id: String,
+    /// When the server started.
+    pub started: Now,
+    /// Monotonic milliseconds at which the server started.
+    pub started_ms: u64,
+    /// Bytes in use before the first key.
+    pub startup_bytes: u64,
+    /// The executable's path.
+    pub executable: String,
+    /// Process number.
+    pub process: u32,
+    /// TCP port, 0 = none.
+    pub port: u16,
+    /// The configuration file's path, empty = none.
+    pub config_file: String,
+    /// Name of the engine.
+    pub engine: &'static str,
+    /// The engine's rung on its ladder of kernel features.
+    pub rung: String,
+    /// The kernel's name and release.
+    pub os: String,
+}
+
+impl Shared {
+    /// What workers share at start.
+    pub fn new(table: Table, settings: Box<dyn Settings>, posts: Box<[Post]>, identity: Identity) -> Self {
+        Self {
+            table,
+            settings,
+            posts,
+            connected: AtomicUsize::new(0),
+            durable: AtomicU64::new(0),
+            identity,
+            next_client: AtomicU64::new(1),
+            baseline: std::sync::Mutex::new(Counts::default()),
+        }
+    }
+
+    /// A number for a connection, never given twice.
+    pub(super) fn client_id(&self) -> u64 {
+        // Relaxed: only that no two are the same matters.
+        self.next_client.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sums of all workers' counters since the last reset.
+    pub fn counts(&self) -> Counts {
+        self.totals().since(&self.baseline.lock().expect("no holder of this lock panics"))
+    }
+
+    /// Counts from zero again.
+    pub fn reset_counts(&self) {
+        *self.baseline.lock().expect("no holder of this lock panics") = self.totals();
+    }
+
+    /// Changes to keys since the start.
+    pub(super) fn changes(&self) -> u64 {
+        self.totals().changes
+    }
+
+    fn totals(&self) -> Counts {
+        let mut sum = Counts::default();
+        for post in &self.posts {
+            post.stats.add_to(&mut sum);
+        }
+        sum
+    }
+}
