@@ -1,0 +1,529 @@
+//! The engine on a raw ring: multishot accepts and receives into provided buffers, one system call a turn.
+//!
+//! What is in flight, and whose memory it names:
+//!
+//! | operation | memory | ends with |
+//! |---|---|---|
+//! | accept, poll of the bell | none | the ring |
+//! | receive (multishot) | a block it takes from the buffer ring when bytes arrive | a completion without `F_MORE` |
+//! | send | the front of the connection's outgoing chain, which does not move | being submitted: see below |
+//! | send that may wait | the same | its one completion |
+//! | cancel | none | its one completion, which is ignored |
+//!
+//! A send that must not wait (`MSG_DONTWAIT`) is over when it has been submitted. It posts a completion only if it
+//! failed or was cut short (`IOSQE_CQE_SKIP_SUCCESS`), so that the usual one neither costs a completion nor ends the
+//! wait for the next requests. Where something waits for its end, or the socket was full, a send may wait and tells.
+//!
+//! A connection is closed when neither a receive nor a send of it is in flight; its slot is free from then on.
+//! Shutting the socket makes both end. Tokens carry a generation, so that a completion that comes late is
+//! recognised all the same; a block that it names goes back.
+
+#![expect(unsafe_code, reason = "submission entries name memory; each push says why it stays valid")]
+
+mod buffers;
+mod probe;
+mod slot;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::{CompletionQueue, SubmissionQueue, Submitter, cqueue, opcode, squeue};
+use nix::errno::Errno;
+
+use self::buffers::Lending;
+pub use self::probe::{Rung, probe};
+use self::slot::{Operation, Receive, Sending, Slot, slot_of};
+use super::Setup;
+use super::socket::{self, AcceptError};
+use crate::buffer::block::Blocks;
+use crate::connection::End;
+use crate::worker::{Token, Unsent, Worker};
+
+/// `ioprio` flags of a receive (include/uapi/linux/io_uring.h).
+const RECVSEND_POLL_FIRST: u16 = 1;
+const RECV_MULTISHOT: u16 = 1 << 1;
+
+/// Most bytes of one send: the kernel counts them in 31 bits.
+const SEND_MOST: usize = 1 << 30;
+
+/// Longest time that completions may wait for company.
+const GATHER: Duration = Duration::from_micros(50);
+/// Receives in a turn from which on waiting for company saves more than the timer costs.
+const GATHER_FROM: usize = 8;
+/// Most receives waited for.
+const GATHER_MOST: usize = 64;
+
+/// One worker's ring and what is on it.
+struct Turns<'r, 'w> {
+    submitter: Submitter<'r>,
+    submissions: SubmissionQueue<'r>,
+    completions: CompletionQueue<'r>,
+    setup: Setup,
+    worker: &'w mut Worker,
+    lending: Lending,
+    slots: Vec<Option<Slot>>,
+    starved: Vec<Token>,
+    /// Listeners whose accept is not armed, and the monotonic milliseconds from which it may be.
+    unarmed: Vec<(usize, u64)>,
+    /// Silent sends that are not known to have succeeded, and their bytes.
+    silent: Vec<(Token, usize)>,
+    /// Completions of this turn; empty between turns.
+    reaped: Vec<cqueue::Entry>,
+    /// Receives reaped in this turn.
+    receives: usize,
+    /// Receives of the busiest of the last turns: how much company is worth waiting for.
+    busy: usize,
+    overflows: u32,
+}
+
+/// Drives `worker` until it is finished.
+pub fn run(rung: Rung, setup: Setup, worker: &mut Worker) -> io::Result<()> {
+    let mut ring = probe::build(rung)?;
+    let lending = Lending::new(Blocks::for_worker(), &ring.submitter())?;
+    register_arena(&ring.submitter(), &lending);
+    let (mut submitter, submissions, completions) = ring.split();
+    if let Err(error) = submitter.register_ring_fd() {
+        log::debug!("the ring's descriptor is looked up in every call: {error}");
+    }
+    let unarmed = (0..setup.listeners.len()).map(|index| (index, 0)).collect();
+    let mut turns = Turns {
+        submitter,
+        submissions,
+        completions,
+        setup,
+        worker,
+        lending,
+        slots: Vec::new(),
+        starved: Vec::new(),
+        unarmed,
+        silent: Vec::with_capacity(256),
+        reaped: Vec::with_capacity(256),
+        receives: 0,
+        busy: 0,
+        overflows: 0,
+    };
+    turns.watch_bell();
+    turns.arm_accepts();
+    let mut wait = None;
+    while !turns.worker.finished() {
+        wait = match turns.turn(wait) {
+            Ok(wait) => wait,
+            Err(error) => {
+                // Operations are in flight that name our memory: it must stay until the process is gone.
+                std::mem::forget(turns);
+                return Err(error);
+            }
+        };
+    }
+    debug_assert_eq!(turns.lending.held(), 0, "every block came back");
+    turns.submitter.unregister_buf_ring(buffers::GROUP)
+}
+
+/// Registers the blocks' memory as one fixed buffer, which pins it. Receives do not need it; where too little
+/// memory may be locked the engine works without.
+fn register_arena(submitter: &Submitter<'_>, lending: &Lending) {
+    let (base, len) = lending.arena();
+    let whole = libc::iovec { iov_base: base.cast(), iov_len: len };
+    // SAFETY: the arena is allocated and stays so until `lending` is dropped, which is after the ring has ended
+    // (see `Lending::drop`); the registration itself only pins pages.
+    if let Err(error) = unsafe { submitter.register_buffers(&[whole]) } {
+        log::info!("receive blocks are not registered with the ring: {error} (remedy: raise LimitMEMLOCK=)");
+    }
+}
+
+impl Turns<'_, '_> {
+    /// One turn: submit what the last one queued, wait, reap, apply.
+    fn turn(&mut self, wait: Option<Duration>) -> io::Result<Option<Duration>> {
+        self.enter(wait)?;
+        self.worker.begin_turn();
+        self.completions.sync();
+        self.receives = 0;
+        let mut reaped = std::mem::take(&mut self.reaped);
+        reaped.extend(&mut self.completions);
+        self.completions.sync();
+        // Sends first: what has left makes room for what is about to be answered.
+        for completion in &reaped {
+            let (operation, token) = Operation::of(completion.user_data());
+            if operation == Operation::Send {
+                self.sent(token, completion.result());
+            }
+        }
+        self.confirm_silent();
+        for completion in &reaped {
+            self.complete(completion);
+        }
+        self.worker.counts().completions += reaped.len() as u64;
+        reaped.clear();
+        self.reaped = reaped;
+        // Falls slowly: half of the last turn alone would halve itself turn by turn.
+        self.busy = self.receives.max(self.busy - self.busy.div_ceil(8));
+        self.note_overflows();
+        self.worker.note_low_water(self.lending.low_water());
+        self.lending.lend_free();
+        self.feed_starved();
+        self.apply_changes();
+        self.mind_listeners();
+        let wait = self.worker.end_turn();
+        Ok(match self.unarmed.is_empty() {
+            true => wait,
+            false => {
+                let pause = Duration::from_millis(socket::ACCEPT_WAIT_MS);
+                Some(wait.map_or(pause, |wait| wait.min(pause)))
+            }
+        })
+    }
+
+    /// Submits and waits, for half as many receives as turns had of late.
+    fn enter(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        self.submissions.sync();
+        self.worker.counts().system_calls += 1;
+        self.worker.counts().submissions += self.submissions.len() as u64;
+        let many = if self.busy < GATHER_FROM { 1 } else { (self.busy / 2).min(GATHER_MOST) };
+        let result = match wait {
+            None if many == 1 => self.submitter.submit_and_wait(1),
+            None => self.wait_for(many, GATHER),
+            Some(wait) if wait.is_zero() => self.wait_for(0, wait),
+            Some(wait) if many == 1 => self.wait_for(1, wait),
+            Some(wait) => self.wait_for(many, wait.min(GATHER)),
+        };
+        self.submissions.sync();
+        match result.map_err(|error| (error.raw_os_error(), error)) {
+            Ok(_) => Ok(()),
+            // ETIME: nothing in time. EINTR: a signal. EBUSY, EAGAIN: completions must be reaped first.
+            Err((Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN), _)) => Ok(()),
+            Err((_, error)) => Err(error),
+        }
+    }
+
+    fn wait_for(&self, completions: usize, wait: Duration) -> io::Result<usize> {
+        let timeout = Timespec::from(wait);
+        self.submitter.submit_with_args(completions, &SubmitArgs::new().timespec(&timeout))
+    }
+
+    fn complete(&mut self, completion: &cqueue::Entry) {
+        let (operation, token) = Operation::of(completion.user_data());
+        match operation {
+            Operation::Receive => self.received(token, completion),
+            Operation::Accept => self.accepted(token.slot as usize, completion),
+            Operation::Bell => self.answer_bell(cqueue::more(completion.flags())),
+            // A send has been told of before; how a cancel went shows in what it was to end.
+            Operation::Send | Operation::Cancel => {}
+        }
+    }
+
+    fn received(&mut self, token: Token, completion: &cqueue::Entry) {
+        let (result, flags) = (completion.result(), completion.flags());
+        self.receives += 1;
+        if let Some(slot) = slot_of(&mut self.slots, token) {
+            slot.emptied = result > 0 && !cqueue::sock_nonempty(flags);
+            if !cqueue::more(flags) {
+                slot.receive = Receive::Idle;
+                self.worker.touch(token);
+            }
+        }
+        if let Some(id) = cqueue::buffer_select(flags) {
+            // Also for a token that is stale: the block comes back whoever it was for.
+            let mut held = self.lending.received(id, usize::try_from(result).unwrap_or(0));
+            if result > 0 {
+                self.worker.handle_bytes(token, self.lending.bytes(&mut held));
+            }
+            self.lending.release(held);
+        }
+        match result {
+            1.. => {}
+            0 => self.worker.handle_end(token),
+            _ => match Errno::from_raw(-result) {
+                Errno::ENOBUFS => self.starve(token),
+                // Cancelled by us, or to be armed again.
+                Errno::ECANCELED | Errno::EINTR | Errno::EAGAIN => {}
+                errno => {
+                    log::debug!("a connection broke while receiving: {errno}");
+                    self.worker.handle_broken(token);
+                }
+            },
+        }
+    }
+
+    /// No block was free: the bytes stay in the socket until there are.
+    fn starve(&mut self, token: Token) {
+        self.worker.counts().starved += 1;
+        if let Some(slot) = slot_of(&mut self.slots, token) {
+            slot.receive = Receive::Starved;
+            self.starved.push(token);
+        }
+    }
+
+    /// Blocks are back: receives that ended for want of them are armed again.
+    fn feed_starved(&mut self) {
+        for token in self.starved.drain(..) {
+            if let Some(slot) = slot_of(&mut self.slots, token)
+                && slot.receive == Receive::Starved
+            {
+                slot.receive = Receive::Idle;
+                self.worker.touch(token);
+            }
+        }
+    }
+
+    /// A send that could wait is over, or one that could not has failed or was cut short.
+    fn sent(&mut self, token: Token, result: i32) {
+        if let Some(slot) = slot_of(&mut self.slots, token) {
+            slot.sending = if slot.sending == Sending::Silent {
+                let at = self
+                    .silent
+                    .iter()
+                    .position(|(it, _)| *it == token)
+                    .expect("a silent send is on the list");
+                self.silent.remove(at);
+                Sending::Full
+            } else {
+                Sending::Idle
+            };
+        }
+        self.worker.handle_sent(token, usize::try_from(result).unwrap_or(0));
+        match result {
+            0.. => {}
+            _ => match Errno::from_raw(-result) {
+                // To be sent again.
+                Errno::EINTR | Errno::EAGAIN => {}
+                errno => {
+                    log::debug!("a connection broke while sending: {errno}");
+                    self.worker.handle_broken(token);
+                }
+            },
+        }
+        self.worker.touch(token);
+    }
+
+    /// Everything that was queued has been submitted and every completion reaped: silent sends of which none told
+    /// have succeeded.
+    fn confirm_silent(&mut self) {
+        self.submissions.sync();
+        if !self.submissions.is_empty() || self.submissions.cq_overflow() {
+            // The kernel has not taken all of them, or has completions it had no room for: after the next enter.
+            return;
+        }
+        for (token, bytes) in self.silent.drain(..) {
+            if let Some(slot) = slot_of(&mut self.slots, token) {
+                debug_assert_eq!(slot.sending, Sending::Silent, "a send that told was taken off the list");
+                slot.sending = Sending::Idle;
+            }
+            self.worker.handle_sent(token, bytes);
+        }
+    }
+
+    fn accepted(&mut self, listener: usize, completion: &cqueue::Entry) {
+        let result = completion.result();
+        let mut wait_until = 0;
+        if result >= 0 {
+            // Also while draining: the client is connected already, and closing tells it so.
+            let socket = socket::own(result);
+            if !self.worker.draining()
+                && let Some((socket, token)) = socket::take_in(socket, self.worker)
+            {
+                self.open(socket, token);
+            }
+        } else if result != -libc::ECANCELED
+            && socket::accept_error(Errno::from_raw(-result)) == AcceptError::Wait
+        {
+            wait_until = self.worker.now_ms() + socket::ACCEPT_WAIT_MS;
+        }
+        if !cqueue::more(completion.flags()) {
+            self.unarmed.push((listener, wait_until));
+        }
+    }
+
+    fn answer_bell(&mut self, more: bool) {
+        let mut count = [0; 8];
+        self.worker.counts().system_calls += 1;
+        if let Err(errno) = nix::unistd::read(&self.setup.bell, &mut count) {
+            debug_assert_eq!(errno, Errno::EAGAIN, "a bell only ever has nothing to read");
+        }
+        self.worker.handle_mail();
+        while let Some(dealt) = self.worker.take_dealt() {
+            let (socket, token) = socket::open_dealt(dealt, self.worker);
+            self.open(socket, token);
+        }
+        if !more {
+            self.watch_bell();
+        }
+    }
+
+    fn open(&mut self, socket: OwnedFd, token: Token) {
+        let index = token.slot as usize;
+        if index >= self.slots.len() {
+            self.slots.resize_with(index + 1, || None);
+        }
+        let slot = Slot {
+            socket,
+            token,
+            receive: Receive::Idle,
+            sending: Sending::Idle,
+            emptied: false,
+            shut: End::Open,
+        };
+        let before = self.slots[index].replace(slot);
+        debug_assert!(before.is_none(), "a slot is reused only after its connection was closed");
+    }
+
+    fn apply_changes(&mut self) {
+        while let Some(token) = self.worker.next_changed() {
+            self.apply(token);
+        }
+    }
+
+    /// Does what a connection wants.
+    fn apply(&mut self, token: Token) {
+        let Some(wants) = self.worker.wants(token) else { return };
+        let index = token.slot as usize;
+        let Some(slot) = slot_of(&mut self.slots, token) else { return };
+        if wants.end > slot.shut {
+            self.worker.counts().system_calls += 1;
+            socket::shut(slot.socket.as_fd(), wants.end);
+            slot.shut = wants.end;
+        }
+        if wants.end == End::All {
+            if matches!(slot.receive, Receive::Idle | Receive::Starved) && !slot.sending.in_flight() {
+                self.worker.counts().system_calls += 1;
+                self.slots[index] = None;
+                self.worker.closed(token);
+            }
+            return;
+        }
+        let descriptor = Fd(slot.socket.as_raw_fd());
+        if std::mem::take(&mut slot.emptied)
+            && !slot.sending.in_flight()
+            && !wants.send
+            && slot.receive == Receive::Armed
+        {
+            // The kernel wakes an armed receive once for bytes and a reset that arrive together, hands out the bytes
+            // and waits for more, which will never come. A send would fail and tell; there is none, so ask.
+            self.worker.counts().system_calls += 1;
+            if socket::is_broken(slot.socket.as_fd()) {
+                return self.worker.handle_broken(token);
+            }
+        }
+        match slot.receive {
+            Receive::Idle if wants.read => {
+                slot.receive = Receive::Armed;
+                self.arm_receive(descriptor, token);
+            }
+            Receive::Armed if !wants.read => {
+                slot.receive = Receive::Ending;
+                let target = Operation::Receive.data(token);
+                let cancel =
+                    opcode::AsyncCancel::new(target).build().user_data(Operation::Cancel.data(token));
+                self.push(&cancel);
+            }
+            Receive::Idle | Receive::Armed | Receive::Ending | Receive::Starved => {}
+        }
+        if wants.send {
+            self.send(descriptor, token);
+        }
+    }
+
+    fn send(&mut self, descriptor: Fd, token: Token) {
+        let Some(Unsent { bytes, last }) = self.worker.start_send(token) else { return };
+        let last = last && bytes.len() <= SEND_MOST;
+        let bytes = &bytes[..bytes.len().min(SEND_MOST)];
+        let slot = slot_of(&mut self.slots, token).expect("the caller found it");
+        let (flags, then) = if last && slot.sending == Sending::Idle {
+            slot.sending = Sending::Silent;
+            self.silent.push((token, bytes.len()));
+            // With `MSG_WAITALL` a send that is cut short counts as failed, and so tells.
+            (libc::MSG_WAITALL | libc::MSG_DONTWAIT, squeue::Flags::SKIP_SUCCESS)
+        } else {
+            slot.sending = Sending::Waiting;
+            (libc::MSG_WAITALL, squeue::Flags::empty())
+        };
+        let len = u32::try_from(bytes.len()).expect("bounded above");
+        let send = opcode::Send::new(descriptor, bytes.as_ptr(), len)
+            .flags(libc::MSG_NOSIGNAL | flags)
+            .build()
+            .flags(then)
+            .user_data(Operation::Send.data(token));
+        // The bytes stay where they are until `handle_sent` (see `Outgoing`), which is called when the send is over,
+        // and the connection is closed only then.
+        self.push(&send);
+    }
+
+    fn arm_receive(&mut self, descriptor: Fd, token: Token) {
+        // Waits for bytes first: arming on an empty buffer ring would fail at once, and there rarely are any yet.
+        let receive = opcode::Recv::new(descriptor, std::ptr::null_mut(), 0)
+            .ioprio(RECV_MULTISHOT | RECVSEND_POLL_FIRST)
+            .buf_group(buffers::GROUP)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT)
+            .user_data(Operation::Receive.data(token));
+        self.push(&receive);
+    }
+
+    fn arm_accepts(&mut self) {
+        let now_ms = self.worker.now_ms();
+        let due = self.unarmed.iter().filter(|(_, at)| *at <= now_ms).map(|(index, _)| *index);
+        for index in due.collect::<Vec<_>>() {
+            let listener = Fd(self.setup.listeners[index].as_raw_fd());
+            let slot = u32::try_from(index).expect("a handful of listeners");
+            let accept = opcode::AcceptMulti::new(listener)
+                .flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
+                .build()
+                .user_data(Operation::Accept.data(Token { slot, generation: 0 }));
+            self.push(&accept);
+        }
+        self.unarmed.retain(|(_, at)| *at > now_ms);
+    }
+
+    /// Arms accepts that ended; ends all of them when the server drains.
+    fn mind_listeners(&mut self) {
+        if self.worker.draining() {
+            self.unarmed.clear();
+            for listener in self.setup.listeners.drain(..) {
+                // The accept in flight holds the socket open; shutting it makes the accept end and clients see
+                // that nobody listens any more.
+                socket::shut(listener.as_fd(), End::All);
+            }
+        } else if !self.unarmed.is_empty() {
+            self.arm_accepts();
+        }
+    }
+
+    fn watch_bell(&mut self) {
+        let bell = Fd(self.setup.bell.as_raw_fd());
+        let events = u32::try_from(libc::POLLIN).expect("a small positive constant");
+        let poll = opcode::PollAdd::new(bell, events)
+            .multi(true)
+            .build()
+            .user_data(Operation::Bell.data(Token { slot: 0, generation: 0 }));
+        self.push(&poll);
+    }
+
+    /// Queues an entry; it is submitted with the next enter.
+    fn push(&mut self, entry: &squeue::Entry) {
+        loop {
+            // SAFETY: every entry pushed here names no memory, a block taken from the buffer ring, or bytes of an
+            // outgoing chain; the module's table says why each stays valid until the last completion.
+            if unsafe { self.submissions.push(entry) }.is_ok() {
+                return;
+            }
+            self.submissions.sync();
+            self.worker.counts().system_calls += 1;
+            self.worker.counts().submissions += self.submissions.len() as u64;
+            match self.submitter.submit() {
+                Ok(_) => {}
+                Err(error) => log::debug!("submitting a full queue: {error}"),
+            }
+            self.submissions.sync();
+            // Gives the kernel room for completions, in case that is what it waits for.
+            self.completions.sync();
+        }
+    }
+
+    fn note_overflows(&mut self) {
+        let overflows = self.completions.overflow();
+        let more = overflows.wrapping_sub(self.overflows);
+        self.overflows = overflows;
+        self.worker.counts().overflows += u64::from(more);
+    }
+}

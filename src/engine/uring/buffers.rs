@@ -1,0 +1,121 @@
+//! The provided-buffer ring: how blocks are lent to the kernel without a system call.
+//!
+//! The ring is an array shared with the kernel. We write (address, length, block number) entries and publish a
+//! tail; the kernel takes entries from its head, one for each receive, and names the block in the completion.
+
+#![expect(unsafe_code, reason = "the array is shared with the kernel")]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::Submitter;
+use io_uring::types::BufRingEntry;
+
+use crate::buffer::block::{BlockId, Blocks, Held};
+
+/// The buffer group of a worker's blocks: each ring has one.
+pub(super) const GROUP: u16 = 0;
+
+/// Blocks and the ring through which they are lent.
+#[derive(Debug)]
+pub(super) struct Lending {
+    blocks: Blocks,
+    entries: NonNull<BufRingEntry>,
+    layout: Layout,
+    /// Entries ever written; the ring's index is its remainder.
+    tail: u16,
+}
+
+impl Lending {
+    /// Registers a buffer ring for `blocks` and lends all of them.
+    pub(super) fn new(blocks: Blocks, submitter: &Submitter<'_>) -> io::Result<Self> {
+        let layout = Layout::array::<BufRingEntry>(usize::from(blocks.count()))
+            .and_then(|layout| layout.align_to(4096))
+            .expect("at most 65,535 entries of 16 bytes");
+        // SAFETY: the layout is not empty: `Blocks` has at least one block.
+        let memory = unsafe { alloc_zeroed(layout) };
+        let Some(entries) = NonNull::new(memory.cast::<BufRingEntry>()) else { handle_alloc_error(layout) };
+        let mut lending = Self { blocks, entries, layout, tail: 0 };
+        let count = lending.blocks.count();
+        // SAFETY: the array is page-aligned, holds `count` zeroed entries, and is freed only in `drop`, before
+        // which the engine unregisters it or has dropped the ring (see `Drop`).
+        unsafe { submitter.register_buf_ring_with_flags(entries.as_ptr() as u64, count, GROUP, 0)? };
+        lending.lend_free();
+        Ok(lending)
+    }
+
+    /// The blocks' memory, for registering it.
+    pub(super) fn arena(&self) -> (*mut u8, usize) {
+        self.blocks.arena()
+    }
+
+    /// Fewest blocks that were not held at one time.
+    pub(super) fn low_water(&self) -> u16 {
+        self.blocks.low_water()
+    }
+
+    /// Blocks held now.
+    pub(super) fn held(&self) -> u16 {
+        self.blocks.held()
+    }
+
+    /// A completion names this block and length.
+    pub(super) fn received(&mut self, id: u16, len: usize) -> Held {
+        self.blocks.received(BlockId::from_kernel(id), len)
+    }
+
+    /// A held block's bytes.
+    pub(super) fn bytes<'a>(&'a mut self, held: &'a mut Held) -> &'a mut [u8] {
+        self.blocks.bytes(held)
+    }
+
+    /// Frees a block; it is lent again with the next [`Lending::lend_free`].
+    pub(super) fn release(&mut self, held: Held) {
+        self.blocks.release(held);
+    }
+
+    /// Lends every free block, publishing all of them at once.
+    pub(super) fn lend_free(&mut self) {
+        let mask = self.blocks.count() - 1;
+        let len = u32::try_from(self.blocks.block_bytes()).expect("a block is far below 4 GiB");
+        let before = self.tail;
+        while let Some((id, address)) = self.blocks.lend() {
+            let at = usize::from(self.tail & mask);
+            // SAFETY: `at` is below the number of entries, so the entry lies inside the array.
+            let mut entry = unsafe { self.entries.add(at) };
+            // SAFETY: it was zeroed at first. The kernel reads entries between its head and the published tail only,
+            // and this one is beyond it: no more entries are out than there are blocks, because a block is lent at
+            // most once.
+            let entry = unsafe { entry.as_mut() };
+            entry.set_addr(address as u64);
+            entry.set_len(len);
+            entry.set_bid(id.get());
+            self.tail = self.tail.wrapping_add(1);
+        }
+        if self.tail != before {
+            self.publish();
+        }
+    }
+
+    fn publish(&self) {
+        // SAFETY: `entries` is the address of the first entry of a registered ring, whose reserved field is the
+        // ring's tail (io_uring_register_buf_ring(3)).
+        let tail = unsafe { BufRingEntry::tail(self.entries.as_ptr()) };
+        // SAFETY: the address is valid and aligned for 16 bits as long as `self`; the kernel only reads it, and we
+        // write it through this atomic alone.
+        let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
+        // Release: pairs with the kernel's load-acquire of the tail, so that it sees the entries before it.
+        tail.store(self.tail, Ordering::Release);
+    }
+}
+
+impl Drop for Lending {
+    fn drop(&mut self) {
+        // The engine ends only when every connection is closed, that is, when no receive is armed; it unregisters
+        // the buffer ring before. The kernel then has no claim on the entries or the blocks.
+        // SAFETY: allocated with this layout in `new`, freed once.
+        unsafe { dealloc(self.entries.as_ptr().cast(), self.layout) };
+    }
+}

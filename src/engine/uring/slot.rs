@@ -1,0 +1,81 @@
+//! What the ring's engine knows of each connection and of each completion. Makes no system call.
+
+use std::os::fd::OwnedFd;
+
+use crate::connection::End;
+use crate::worker::{GENERATION_BITS, Token};
+
+/// What a completion is about: the top eight bits of `user_data`, above generation and slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Accept,
+    Bell,
+    Receive,
+    Send,
+    Cancel,
+}
+
+impl Operation {
+    const ALL: [Self; 5] = [Self::Accept, Self::Bell, Self::Receive, Self::Send, Self::Cancel];
+
+    pub(super) fn data(self, token: Token) -> u64 {
+        debug_assert!(token.generation >> GENERATION_BITS == 0);
+        (self as u64) << 56 | u64::from(token.generation) << 32 | u64::from(token.slot)
+    }
+
+    pub(super) fn of(data: u64) -> (Self, Token) {
+        let operation = Self::ALL[usize::from(data.to_be_bytes()[0])];
+        let generation = u32::try_from(data >> 32 & ((1 << GENERATION_BITS) - 1)).expect("masked to 24 bits");
+        let slot = u32::try_from(data & u64::from(u32::MAX)).expect("masked to 32 bits");
+        (operation, Token { slot, generation })
+    }
+}
+
+/// A connection's receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receive {
+    /// Nothing is in flight.
+    Idle,
+    /// Armed; completions come until one says that it was the last.
+    Armed,
+    /// Armed and cancelled: the last completion is on its way, and bytes may come before it.
+    Ending,
+    /// Ended because no block was free; armed again when there are.
+    Starved,
+}
+
+/// A connection's send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// Nothing is in flight.
+    Idle,
+    /// Nothing is in flight; the last send found the socket full.
+    Full,
+    /// Must not wait; over once submitted, and silent unless it fails.
+    Silent,
+    /// Waits for room; ends with its completion.
+    Waiting,
+}
+
+impl Sending {
+    pub(super) fn in_flight(self) -> bool {
+        matches!(self, Self::Silent | Self::Waiting)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) socket: OwnedFd,
+    pub(super) token: Token,
+    pub(super) receive: Receive,
+    pub(super) sending: Sending,
+    /// The last receive emptied the socket: a reset right behind those bytes may have gone unnoticed.
+    pub(super) emptied: bool,
+    /// What has been shut.
+    pub(super) shut: End,
+}
+
+/// The slot of a connection that is still there.
+pub(super) fn slot_of(slots: &mut [Option<Slot>], token: Token) -> Option<&mut Slot> {
+    slots.get_mut(token.slot as usize)?.as_mut().filter(|slot| slot.token == token)
+}
