@@ -1,0 +1,343 @@
+//! The configuration: redis.conf-style files, the command line, `CONFIG GET` and `CONFIG SET`, all from one table of
+//! directives. Opens configuration files; knows no socket, no log, no command and no engine.
+//!
+//! In reading order: `words` splits a line, `source` reads files into lines, `arguments` reads the command
+//! line into lines, `table` describes each directive, `value` and `kind` read what follows its name, and
+//! `foreign` judges the directives of Redis that are not ours.
+
+use crate::limits::Limits;
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+mod arguments;
+mod directive;
+mod error;
+mod foreign;
+mod kind;
+mod source;
+mod table;
+mod value;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use arguments::Exit;
+pub use error::{ConfigError, Origin, SetError};
+pub use kind::{
+    Bind, DebugCommand, EngineChoice, EvictionPolicy, Fsync, LogLevel, OutputLimit, OutputLimits, Password,
+    ReceiveMode, SavePoint,
+};
+
+use arguments::Request;
+use directive::{Change, Directive};
+use foreign::Verdict;
+use source::Line;
+use value::Fault;
+
+/// What the server was asked to do.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Serve.
+    Run(Box<Config>),
+    /// The configuration was to be checked, and is fine.
+    CheckOnly(Box<Config>),
+    /// Help or version: print this.
+    Print(String),
+}
+
+/// The value of every directive. Each was accepted by its own rules; that something is listened on is checked
+/// over all of them.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// TCP port, 0 = none.
+    pub port: u16,
+    /// Addresses of the TCP port; none: not listened on.
+    pub bind: Vec<Bind>,
+    /// Path of the Unix socket.
+    pub unixsocket: Option<PathBuf>,
+    /// Permission bits of the Unix socket, 0 = as the umask leaves them.
+    pub unixsocketperm: u32,
+    /// Connections that wait to be accepted, per listener.
+    pub tcp_backlog: i32,
+    /// Seconds between keep-alive probes, 0 = none.
+    pub tcp_keepalive: u32,
+    /// Seconds after which an idle connection is closed, 0 = never.
+    pub timeout: u32,
+    /// What `AUTH` must give.
+    pub requirepass: Password,
+    /// Without a password, only clients of this machine are served.
+    pub protected_mode: bool,
+    /// Who may use `DEBUG`.
+    pub enable_debug_command: DebugCommand,
+    /// Connections of the whole server.
+    pub maxclients: u32,
+    /// Bytes of one argument.
+    pub proto_max_bulk_len: usize,
+    /// Arguments of one request that does not stream.
+    pub proto_max_multibulk_len: usize,
+    /// Bytes of one request that does not stream.
+    pub client_query_buffer_limit: usize,
+    /// Unsent replies above which a connection is closed.
+    pub client_output_buffer_limit: OutputLimits,
+    /// Bytes of an incomplete request from which on it may be executed in batches.
+    pub stream_threshold: usize,
+    /// Directory of the data files.
+    pub dir: PathBuf,
+    /// When a journal is synced.
+    pub appendfsync: Fsync,
+    /// Points of snapshots.
+    pub save: Vec<SavePoint>,
+    /// What goes when memory is short.
+    pub maxmemory_policy: EvictionPolicy,
+    /// Which engine moves the bytes.
+    pub engine: EngineChoice,
+    /// How receive blocks reach the kernel.
+    pub recv: ReceiveMode,
+    /// Workers, 0 = one per CPU that the process may use.
+    pub threads: usize,
+    /// Least importance that is logged.
+    pub loglevel: LogLevel,
+    /// Where log lines go; none: standard error.
+    pub logfile: Option<PathBuf>,
+    /// Whether latencies are measured.
+    pub latency_tracking: bool,
+    /// Percentiles that `INFO` shows, 0 to 100.
+    pub latency_percentiles: Vec<f64>,
+    /// Microseconds from which on a command enters the slow log, -1 = none does.
+    pub slowlog_log_slower_than: i64,
+    /// Entries of the slow log.
+    pub slowlog_max_len: usize,
+    /// The file that was read, as an absolute path; none: only the command line.
+    pub file: Option<PathBuf>,
+    /// What the operator should know about the values just read, one line each, to be logged once there is a log.
+    pub warnings: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            port: 6379,
+            bind: vec![
+                Bind::required(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                Bind { ip: IpAddr::V6(Ipv6Addr::LOCALHOST), optional: true },
+            ],
+            unixsocket: None,
+            unixsocketperm: 0,
+            tcp_backlog: 511,
+            tcp_keepalive: 300,
+            timeout: 0,
+            requirepass: Password::default(),
+            protected_mode: true,
+            enable_debug_command: DebugCommand::No,
+            maxclients: 10_000,
+            proto_max_bulk_len: 1 << 20,
+            proto_max_multibulk_len: 1 << 20,
+            client_query_buffer_limit: 64 << 20,
+            client_output_buffer_limit: OutputLimits {
+                normal: OutputLimit { hard: 256 << 20, soft: 0, soft_seconds: 0 },
+                replica: OutputLimit { hard: 256 << 20, soft: 64 << 20, soft_seconds: 60 },
+                pubsub: OutputLimit { hard: 32 << 20, soft: 8 << 20, soft_seconds: 60 },
+            },
+            stream_threshold: 64 << 10,
+            dir: PathBuf::from("./tallyring-data"),
+            appendfsync: Fsync::EverySecond,
+            save: Vec::new(),
+            maxmemory_policy: EvictionPolicy::NoEviction,
+            engine: EngineChoice::Auto,
+            recv: ReceiveMode::Multishot,
+            threads: 0,
+            loglevel: LogLevel::Notice,
+            logfile: None,
+            latency_tracking: true,
+            latency_percentiles: vec![50.0, 99.0, 99.9],
+            slowlog_log_slower_than: 10_000,
+            slowlog_max_len: 128,
+            file: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the arguments after the program's name, and the files they name. Flags override files, later
+    /// lines earlier ones.
+    pub fn from_args(argv: impl IntoIterator<Item = OsString>) -> Result<Invocation, ConfigError> {
+        let (file, flags, check_only) = match arguments::parse(argv)? {
+            Request::Print(text) => return Ok(Invocation::Print(text)),
+            Request::Configure { file, flags, check_only } => (file, flags, check_only),
+        };
+        let mut lines = Vec::new();
+        if let Some(path) = &file {
+            source::read(path, &mut lines)?;
+        }
+        let from_file = lines.len();
+        for flag in flags {
+            source::push(flag, &mut lines)?;
+        }
+        let (files, flags) = lines.split_at(from_file);
+        let mut config = Box::new(Self::from_sources(&[files, flags])?);
+        // Without a working directory a relative path stays what it is.
+        config.file = file.map(|path| std::path::absolute(&path).unwrap_or_else(|_| path.into()));
+        Ok(if check_only { Invocation::CheckOnly(config) } else { Invocation::Run(config) })
+    }
+
+    /// The bounds that workers hold, as they stand now.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            // A u32 fits: this runs on 64-bit Linux.
+            max_clients: usize::try_from(self.maxclients).unwrap_or(usize::MAX),
+            max_bulk: self.proto_max_bulk_len,
+            max_args: self.proto_max_multibulk_len,
+            query_buffer: self.client_query_buffer_limit,
+            output_buffer: self.client_output_buffer_limit.normal.hard,
+            idle_seconds: u64::from(self.timeout),
+            keepalive_seconds: self.tcp_keepalive,
+            local_only: self.protected_mode && self.requirepass.reveal().is_none(),
+        }
+    }
+
+    /// Calls `found` with name and value of each directive whose lower-case name `matches`, each once. The
+    /// password is among them, for a client that has given it.
+    pub fn get(&self, matches: &dyn Fn(&str) -> bool, found: &mut dyn FnMut(&str, &str)) {
+        for directive in directive::all().filter(|directive| matches(directive.name)) {
+            found(directive.name, &(directive.show)(self));
+        }
+    }
+
+    /// The configuration with these names and values set, all or none. Its warnings are those of this change
+    /// alone.
+    pub fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<Self, SetError> {
+        // All names are judged before the first value, as in Redis.
+        let mut changes: Vec<(&Directive, String, &[u8])> = Vec::with_capacity(pairs.len());
+        for (name, value) in pairs {
+            let name = String::from_utf8_lossy(name).into_owned();
+            let Some(directive) = directive::find(&name.to_ascii_lowercase()) else {
+                return Err(SetError::Unknown(name));
+            };
+            match directive.change {
+                Change::Live => {}
+                Change::Immutable => return Err(SetError::Immutable(name)),
+                Change::Protected => return Err(SetError::Protected(name)),
+            }
+            if changes.iter().any(|(other, ..)| other.name == directive.name) {
+                return Err(SetError::Duplicate(name));
+            }
+            changes.push((directive, name, value));
+        }
+        let mut config = self.clone();
+        config.warnings.clear();
+        for (directive, name, value) in changes {
+            let Ok(value) = str::from_utf8(value) else {
+                return Err(SetError::Invalid(name, "argument must be UTF-8 text".to_owned()));
+            };
+            if let Err(fault) = directive.replace(&mut config, value) {
+                return Err(SetError::Invalid(name, fault.into_reason()));
+            }
+            config.warn_of(directive.name);
+        }
+        Ok(config)
+    }
+
+    /// The defaults, changed by the lines of each source in turn. What is no directive or no value ends this at
+    /// once; a refused value counts only if it is the last one, so that a flag can mend a file.
+    fn from_sources(sources: &[&[Line]]) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let mut inert: Vec<&str> = Vec::new();
+        let mut refused: Vec<(&str, ConfigError)> = Vec::new();
+        for lines in sources {
+            let mut seen: Vec<&str> = Vec::new();
+            for line in *lines {
+                refused.retain(|(name, _)| *name != line.name);
+                let Some(directive) = directive::find(&line.name) else {
+                    match tolerate(line)? {
+                        None if inert.contains(&line.name.as_str()) => {}
+                        None => inert.push(&line.name),
+                        Some(error) => refused.push((&line.name, error)),
+                    }
+                    continue;
+                };
+                if !seen.contains(&directive.name) {
+                    seen.push(directive.name);
+                    directive.clear(&mut config);
+                }
+                let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
+                match directive.apply(&mut config, &words) {
+                    Ok(()) => {}
+                    Err(Fault::Refused(reason)) => refused.push((&line.name, line.invalid(reason))),
+                    Err(Fault::Malformed(reason)) => return Err(explain(directive, line, &reason)),
+                }
+            }
+        }
+        if let Some((_, error)) = refused.into_iter().next() {
+            return Err(error);
+        }
+        config.listens_somewhere()?;
+        for directive in directive::all() {
+            config.warn_of(directive.name);
+        }
+        if !inert.is_empty() {
+            config.warn(format!("directives without a meaning here, ignored: {}", inert.join(", ")));
+        }
+        Ok(config)
+    }
+
+    /// Notes a line for the operator, once.
+    fn warn(&mut self, line: String) {
+        if !self.warnings.contains(&line) {
+            self.warnings.push(line);
+        }
+    }
+
+    /// Notes what the value of a directive promises beyond what this version does.
+    fn warn_of(&mut self, name: &str) {
+        let normal = self.client_output_buffer_limit.normal;
+        if name == "save" && !self.save.is_empty() {
+            self.warn("save: this version keeps its data in memory only and takes no snapshots".to_owned());
+        }
+        if name == "client-output-buffer-limit" && normal.soft > 0 {
+            self.warn("client-output-buffer-limit normal: only the hard limit is held".to_owned());
+        }
+    }
+
+    /// Refuses a server that nobody could reach.
+    fn listens_somewhere(&self) -> Result<(), ConfigError> {
+        if self.unixsocket.is_none() && (self.port == 0 || self.bind.is_empty()) {
+            let reason = "nothing to listen on: set port and bind, or unixsocket";
+            return Err(ConfigError::Usage(reason.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Name and one line of help of each directive, in the order of `--help`.
+pub fn directives() -> impl Iterator<Item = (&'static str, &'static str)> {
+    directive::all().map(|directive| (directive.name, directive.help))
+}
+
+/// Judges a line that is not ours: nothing if it is one of Redis that means nothing here, or why it is refused.
+fn tolerate(line: &Line) -> Result<Option<ConfigError>, ConfigError> {
+    match foreign::judge(&line.name, &line.words) {
+        Some(Verdict::Inert) => Ok(None),
+        Some(Verdict::Refused(reason)) => Ok(Some(line.invalid(reason.to_owned()))),
+        None => Err(ConfigError::Unknown {
+            origin: line.origin.clone(),
+            name: line.name.clone(),
+            suggestion: directive::nearest(&line.name),
+        }),
+    }
+}
+
+/// Says what is wrong with a value, and what would be right.
+fn explain(directive: &Directive, line: &Line, reason: &str) -> ConfigError {
+    /// Characters of a value that are repeated to the operator.
+    const ECHO: usize = 64;
+    let given = if directive.is_secret() {
+        String::new()
+    } else {
+        let given: String = line.words.join(" ").chars().take(ECHO).collect();
+        format!("'{}': ", given.escape_debug())
+    };
+    line.invalid(format!("{given}{reason} ({}; default {})", directive.help, directive.default))
+}

@@ -1,0 +1,391 @@
+//! The directives, one description each: the file, the command line, `--help`, `CONFIG GET` and `CONFIG SET` all
+//! answer from here. Knows the fields of [`Config`] and nothing about where words come from.
+
+use super::Config;
+use super::directive::Change::{Immutable, Live, Protected};
+use super::directive::Write::{Lines, Many, One};
+use super::directive::{Directive, Section};
+use super::kind::{
+    Bind, DebugCommand, EngineChoice, EvictionPolicy, Fsync, LogLevel, Password, ReceiveMode, SavePoint,
+    percentiles,
+};
+use super::value::{Fault, choice, choice_name, integer, memory, octal, yes_no, yes_no_name};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+/// Redis' upper bound of most numbers.
+const INT: i64 = i32::MAX as i64;
+
+/// Addresses of one server, as in Redis.
+const BINDS: usize = 16;
+
+/// Threads of one server; above any machine's use, and low enough that a slip does not start a million.
+const THREADS: i64 = 1024;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// All directives by subject.
+pub(super) static SECTIONS: &[Section] = &[
+    Section { title: "Network", directives: NETWORK },
+    Section { title: "Clients", directives: CLIENTS },
+    Section { title: "Limits", directives: LIMITS },
+    Section { title: "Data", directives: DATA },
+    Section { title: "Engine", directives: ENGINE },
+    Section { title: "Logging and latency", directives: LOGGING },
+];
+
+const NETWORK: &[Directive] = &[
+    Directive {
+        name: "port",
+        default: "6379",
+        help: "TCP port; 0 = none",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.port, integer(word, 0..=65_535))),
+        show: |config| config.port.to_string(),
+    },
+    Directive {
+        name: "bind",
+        default: "127.0.0.1 -::1",
+        help: "addresses to listen on; * = all IPv4, ::* = all IPv6, leading - = may be missing, \"\" = none",
+        change: Immutable,
+        write: Many(|config, words| put(&mut config.bind, binds(words))),
+        show: |config| joined(&config.bind),
+    },
+    Directive {
+        name: "unixsocket",
+        default: "\"\"",
+        help: "path of a Unix socket to listen on; \"\" = none",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.unixsocket, Ok(path_or_none(word)))),
+        show: |config| shown_path(config.unixsocket.as_deref()),
+    },
+    Directive {
+        name: "unixsocketperm",
+        default: "0",
+        help: "permissions of the Unix socket, in octal; 0 = as the umask leaves them",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.unixsocketperm, octal(word))),
+        show: |config| format!("{:o}", config.unixsocketperm),
+    },
+    Directive {
+        name: "tcp-backlog",
+        default: "511",
+        help: "connections that wait to be accepted; the kernel caps it at net.core.somaxconn",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.tcp_backlog, integer(word, 0..=INT))),
+        show: |config| config.tcp_backlog.to_string(),
+    },
+    Directive {
+        name: "tcp-keepalive",
+        default: "300",
+        help: "seconds between keep-alive probes; 0 = none",
+        change: Live,
+        write: One(|config, word| put(&mut config.tcp_keepalive, integer(word, 0..=INT))),
+        show: |config| config.tcp_keepalive.to_string(),
+    },
+];
+
+const CLIENTS: &[Directive] = &[
+    Directive {
+        name: "timeout",
+        default: "0",
+        help: "seconds after which an idle connection is closed; 0 = never",
+        change: Live,
+        write: One(|config, word| put(&mut config.timeout, integer(word, 0..=INT))),
+        show: |config| config.timeout.to_string(),
+    },
+    Directive {
+        name: "requirepass",
+        default: "\"\"",
+        help: "password that AUTH must give; \"\" = none",
+        change: Live,
+        write: One(|config, word| put(&mut config.requirepass, Password::parse(word))),
+        show: |config| config.requirepass.reveal().unwrap_or_default().to_owned(),
+    },
+    Directive {
+        name: "protected-mode",
+        default: "yes",
+        help: "without a password, serve only clients of this machine",
+        change: Live,
+        write: One(|config, word| put(&mut config.protected_mode, yes_no(word))),
+        show: |config| yes_no_name(config.protected_mode),
+    },
+    Directive {
+        name: "enable-debug-command",
+        default: "no",
+        help: "who may use DEBUG: no, yes (everybody), local (clients of this machine)",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.enable_debug_command, choice(word, DebugCommand::NAMES))),
+        show: |config| choice_name(config.enable_debug_command, DebugCommand::NAMES),
+    },
+];
+
+const LIMITS: &[Directive] = &[
+    Directive {
+        name: "maxclients",
+        default: "10000",
+        help: "connections of the whole server",
+        change: Live,
+        write: One(|config, word| put(&mut config.maxclients, integer(word, 1..=i64::from(u32::MAX)))),
+        show: |config| config.maxclients.to_string(),
+    },
+    Directive {
+        name: "proto-max-bulk-len",
+        default: "1mb",
+        help: "bytes of one argument, so also of one value",
+        change: Live,
+        write: One(|config, word| put(&mut config.proto_max_bulk_len, memory(word, MIB..=GIB / 2))),
+        show: |config| config.proto_max_bulk_len.to_string(),
+    },
+    Directive {
+        name: "proto-max-multibulk-len",
+        default: "1048576",
+        help: "arguments of one request that does not stream",
+        change: Live,
+        // Below 1024 a CONFIG SET that takes it back might no longer pass.
+        write: One(|config, word| put(&mut config.proto_max_multibulk_len, integer(word, 1024..=INT))),
+        show: |config| config.proto_max_multibulk_len.to_string(),
+    },
+    Directive {
+        name: "client-query-buffer-limit",
+        default: "64mb",
+        help: "bytes of one request that does not stream",
+        change: Live,
+        // Positions inside a request have 32 bits.
+        write: One(|config, word| put(&mut config.client_query_buffer_limit, memory(word, MIB..=GIB))),
+        show: |config| config.client_query_buffer_limit.to_string(),
+    },
+    Directive {
+        name: "client-output-buffer-limit",
+        default: "normal 256mb 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
+        help: "class, hard, soft, seconds: unsent reply bytes above which a connection is closed; 0 = no limit",
+        change: Live,
+        write: Many(|config, words| config.client_output_buffer_limit.change(words)),
+        show: |config| config.client_output_buffer_limit.to_string(),
+    },
+    Directive {
+        name: "stream-threshold",
+        default: "64kb",
+        help: "bytes of an incomplete request from which on it may be executed in batches",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.stream_threshold, memory(word, 4 * KIB..=GIB))),
+        show: |config| config.stream_threshold.to_string(),
+    },
+];
+
+const DATA: &[Directive] = &[
+    Directive {
+        name: "databases",
+        default: "1",
+        help: "there is one, database 0; more are accepted with a warning",
+        change: Immutable,
+        write: One(|config, word| only_one_database(config, integer(word, 1..=INT)?)),
+        show: |_| "1".to_owned(),
+    },
+    Directive {
+        name: "dir",
+        default: "./tallyring-data",
+        help: "directory of the data files; this version writes none",
+        change: Protected,
+        write: One(|config, word| put(&mut config.dir, directory(word))),
+        show: |config| shown_path(Some(&config.dir)),
+    },
+    Directive {
+        name: "appendonly",
+        default: "no",
+        help: "keep a journal; this version cannot",
+        change: Live,
+        write: One(|_, word| no_journal(yes_no(word)?)),
+        show: |_| yes_no_name(false),
+    },
+    Directive {
+        name: "appendfsync",
+        default: "everysec",
+        help: "when a journal is synced: everysec, always, no",
+        change: Live,
+        write: One(|config, word| put(&mut config.appendfsync, choice(word, Fsync::NAMES))),
+        show: |config| choice_name(config.appendfsync, Fsync::NAMES),
+    },
+    Directive {
+        name: "save",
+        default: "\"\"",
+        help: "seconds and changes: points of snapshots; this version takes none",
+        change: Live,
+        write: Lines { add: add_save_points, clear: |config| config.save.clear() },
+        show: |config| {
+            let points = config.save.iter().map(|point| format!("{} {}", point.seconds, point.changes));
+            points.collect::<Vec<_>>().join(" ")
+        },
+    },
+    Directive {
+        name: "maxmemory",
+        default: "0",
+        help: "bytes that counters may take; 0 = no bound, and this version holds none",
+        change: Live,
+        write: One(|_, word| no_memory_bound(memory(word, 0..=u64::MAX)?)),
+        show: |_| "0".to_owned(),
+    },
+    Directive {
+        name: "maxmemory-policy",
+        default: "noeviction",
+        help: "what goes when maxmemory is reached: noeviction, volatile-ttl",
+        change: Live,
+        write: One(|config, word| put(&mut config.maxmemory_policy, EvictionPolicy::parse(word))),
+        show: |config| choice_name(config.maxmemory_policy, EvictionPolicy::NAMES),
+    },
+];
+
+const ENGINE: &[Directive] = &[
+    Directive {
+        name: "engine",
+        default: "auto",
+        help: "auto (the best that the kernel allows), uring, epoll",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.engine, EngineChoice::parse(word))),
+        show: |config| choice_name(config.engine, EngineChoice::NAMES),
+    },
+    Directive {
+        name: "recv",
+        default: "multishot",
+        help: "how receive blocks reach the kernel: multishot",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.recv, ReceiveMode::parse(word))),
+        show: |config| choice_name(config.recv, ReceiveMode::NAMES),
+    },
+    Directive {
+        name: "threads",
+        default: "0",
+        help: "workers; 0 = one per CPU that the process may use",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.threads, integer(word, 0..=THREADS))),
+        show: |config| config.threads.to_string(),
+    },
+];
+
+const LOGGING: &[Directive] = &[
+    Directive {
+        name: "loglevel",
+        default: "notice",
+        help: "least importance that is logged: debug, verbose, notice, warning",
+        change: Live,
+        write: One(|config, word| put(&mut config.loglevel, choice(word, LogLevel::NAMES))),
+        show: |config| choice_name(config.loglevel, LogLevel::NAMES),
+    },
+    Directive {
+        name: "logfile",
+        default: "\"\"",
+        help: "file that log lines are appended to; \"\" = standard error",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.logfile, Ok(path_or_none(word)))),
+        show: |config| shown_path(config.logfile.as_deref()),
+    },
+    Directive {
+        name: "latency-tracking",
+        default: "yes",
+        help: "measure each command's latency",
+        change: Live,
+        write: One(|config, word| put(&mut config.latency_tracking, yes_no(word))),
+        show: |config| yes_no_name(config.latency_tracking),
+    },
+    Directive {
+        name: "latency-tracking-info-percentiles",
+        default: "50 99 99.9",
+        help: "percentiles that INFO shows for each command; \"\" = none",
+        change: Live,
+        write: Many(|config, words| put(&mut config.latency_percentiles, percentiles(words))),
+        show: |config| joined(&config.latency_percentiles),
+    },
+    Directive {
+        name: "slowlog-log-slower-than",
+        default: "10000",
+        help: "microseconds from which on a command enters the slow log; 0 = each one, -1 = none",
+        change: Live,
+        write: One(|config, word| put(&mut config.slowlog_log_slower_than, integer(word, -1..=i64::MAX))),
+        show: |config| config.slowlog_log_slower_than.to_string(),
+    },
+    Directive {
+        name: "slowlog-max-len",
+        default: "128",
+        help: "entries that the slow log keeps",
+        change: Live,
+        // An entry takes some hundred bytes: this many are a few hundred megabytes.
+        write: One(|config, word| put(&mut config.slowlog_max_len, integer(word, 0..=1_000_000))),
+        show: |config| config.slowlog_max_len.to_string(),
+    },
+];
+
+/// Stores a value that was read, and nothing if it was not.
+fn put<T>(field: &mut T, read: Result<T, Fault>) -> Result<(), Fault> {
+    *field = read?;
+    Ok(())
+}
+
+/// Words with blanks between them.
+fn joined<T: Display>(values: &[T]) -> String {
+    values.iter().map(T::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// A path, as it was written.
+fn shown_path(path: Option<&Path>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+/// A path; an empty word means none.
+fn path_or_none(word: &str) -> Option<PathBuf> {
+    if word.is_empty() { None } else { Some(PathBuf::from(word)) }
+}
+
+/// A directory, which need not exist.
+fn directory(word: &str) -> Result<PathBuf, Fault> {
+    path_or_none(word).ok_or_else(|| Fault::malformed("argument must be a directory"))
+}
+
+/// The addresses to listen on; a single empty word means none.
+fn binds(words: &[&str]) -> Result<Vec<Bind>, Fault> {
+    if words == [""] {
+        return Ok(Vec::new());
+    }
+    if words.len() > BINDS {
+        return Err(Fault::malformed(format!("argument must be at most {BINDS} addresses")));
+    }
+    words.iter().map(|word| Bind::parse(word)).collect()
+}
+
+/// Warns of databases that are not there: a client learns of it only when it selects one.
+fn only_one_database(config: &mut Config, databases: i64) -> Result<(), Fault> {
+    if databases > 1 {
+        config
+            .warn(format!("databases {databases}: only database 0 exists; SELECT of any other is an error"));
+    }
+    Ok(())
+}
+
+/// Refuses a journal, because acknowledging a write without one would be a lie.
+fn no_journal(wanted: bool) -> Result<(), Fault> {
+    if wanted {
+        return Err(Fault::refused("this version keeps its data in memory only; set appendonly no"));
+    }
+    Ok(())
+}
+
+/// Refuses a bound, because one that is not held must not be promised.
+fn no_memory_bound(bytes: usize) -> Result<(), Fault> {
+    if bytes > 0 {
+        return Err(Fault::refused(
+            "this version does not hold a memory bound; set maxmemory 0, and bound the process from outside",
+        ));
+    }
+    Ok(())
+}
+
+/// Adds points to those of earlier lines; `save ""` drops them.
+fn add_save_points(config: &mut Config, words: &[&str]) -> Result<(), Fault> {
+    let points = SavePoint::parse_all(words)?;
+    if points.is_empty() {
+        config.save.clear();
+    }
+    config.save.extend(points);
+    Ok(())
+}
