@@ -2,7 +2,7 @@
 //!
 //! The program is `main.rs`; this library is what it is made of. A tour, from the bytes inwards and out again:
 //!
-//! 1. `server` opens listeners and starts workers; [`config`] says how.
+//! 1. [`server`] opens listeners and starts workers; [`config`] says how.
 //! 2. An [`engine`] moves bytes between sockets and a [`worker`], turn by turn. It knows descriptors and nothing of the
 //!    protocol.
 //! 3. The [`worker`] keeps a [`connection`] per client, decodes requests in place ([`resp::decode`]), and executes them
@@ -24,5 +24,6 @@ pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod resp;
+pub mod server;
 pub mod table;
 pub mod worker;

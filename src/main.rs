@@ -1,0 +1,68 @@
+//! The server's command line: arguments, start, exit codes. Knows what to say when a start is refused, and nothing
+//! about serving.
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use tallyring::config::{Config, Exit, Invocation};
+use tallyring::{logging, server};
+
+fn main() -> ExitCode {
+    let exit = match Config::from_args(env::args_os().skip(1)) {
+        Ok(Invocation::Run(config)) => run(*config),
+        Ok(Invocation::CheckOnly(config)) => {
+            for warning in &config.warnings {
+                complain(warning);
+            }
+            print("configuration is fine\n")
+        }
+        Ok(Invocation::Print(text)) => print(&text),
+        Err(error) => {
+            complain(&error.to_string());
+            Exit::Usage
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+/// Serves until told to stop.
+fn run(config: Config) -> Exit {
+    if let Err(error) = logging::start(config.loglevel, config.logfile.as_deref()) {
+        let path = config.logfile.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+        complain(&format!("cannot write to logfile '{}': {error}", path.escape_debug()));
+        return Exit::Failure;
+    }
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    // The server itself: everything from here on is its story.
+    let elsewhere = config.logfile.is_some();
+    match server::run(config) {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            log::error!("{error}");
+            // Whoever started it by hand looks here, not into the file.
+            if elsewhere {
+                complain(&error.to_string());
+            }
+            Exit::Failure
+        }
+    }
+}
+
+/// Prints on standard output. A reader that went away wanted no more.
+fn print(text: &str) -> Exit {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Ok,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
+        Err(error) => {
+            complain(&format!("cannot write to standard output: {error}"));
+            Exit::Failure
+        }
+    }
+}
+
+/// Says one line on standard error; if even that is gone, the exit code must do.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "tallyring: {line}");
+}

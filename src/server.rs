@@ -1,0 +1,259 @@
+//! The server as a process: listeners, workers, signals, and the drain at the end.
+//!
+//! The thread that calls [`run`] becomes the control thread: it waits for signals. Each worker has a thread of
+//! its own; the first one has the listeners and deals connections out to whichever serves the fewest, which
+//! keeps workers even at a handful of connections, as hashing over sockets with `SO_REUSEPORT` does not.
+
+mod listen;
+mod settings;
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::clock::Clock;
+use crate::command::Now;
+use crate::config::{Config, EngineChoice};
+use crate::engine::{self, Choice, Setup, Wanted};
+use crate::limits;
+use crate::metrics::process::Process;
+use crate::table::Table;
+use crate::worker::{Bell, Identity, Message, Post, Shared, Worker};
+
+use listen::Listeners;
+
+/// Why the server did not start, or could not go on. One line for the operator.
+#[derive(Debug)]
+pub struct ServerError(String);
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+impl ServerError {
+    fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// Serves until SIGTERM or SIGINT, then drains: accepts no more, answers what was received, and returns.
+pub fn run(config: Config) -> Result<(), ServerError> {
+    let signals = block_signals()?;
+    let server = Server::start(config)?;
+    let signal = loop {
+        match signals.wait() {
+            Ok(signal) => break signal,
+            // Something else woke us, such as the end of the ring that was built to see whether one can be.
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(ServerError::new(format!("cannot wait for signals: {errno}"))),
+        }
+    };
+    log::warn!("received {signal}, answering what has arrived and ending");
+    server.stop();
+    log::warn!("bye");
+    Ok(())
+}
+
+/// SIGTERM and SIGINT are taken by the control thread alone. Threads started later inherit this.
+fn block_signals() -> Result<SigSet, ServerError> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGINT);
+    signals.thread_block().map_err(|errno| ServerError::new(format!("cannot block signals: {errno}")))?;
+    Ok(signals)
+}
+
+/// A server that runs in this process.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    workers: Vec<thread::JoinHandle<()>>,
+    ended: Receiver<usize>,
+    listeners: Listeners,
+}
+
+impl Server {
+    /// Listens, starts the workers and returns; see [`Server::stop`].
+    ///
+    /// The process exits with code 1 if a worker's engine fails later: nothing sensible is left to do then.
+    pub fn start(mut config: Config) -> Result<Self, ServerError> {
+        let choice = engine::choose(wanted(config.engine)).map_err(ServerError::new)?;
+        let Choice { engine, fallback } = choice;
+        raise_open_files(&mut config);
+        let (listeners, sockets) = listen::listen(&config)?;
+        let workers = match config.threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let clock = Clock::system();
+        let mut posts = Vec::new();
+        let mut seats = Vec::new();
+        for _ in 0..workers {
+            let (bell, handle) = bell()?;
+            let (post, mail) = Post::new(handle);
+            posts.push(post);
+            seats.push((bell, mail));
+        }
+        let identity = identity(&config, engine, &clock);
+        let settings = settings::Directives::new(config);
+        let shared = Shared::new(Table::new(), Box::new(settings), posts.into_boxed_slice(), identity);
+        let shared = Arc::new(shared);
+        let (end, ended) = channel();
+        let mut sockets = Some(sockets);
+        let mut threads = Vec::new();
+        for (id, (bell, mail)) in seats.into_iter().enumerate() {
+            let setup = Setup { listeners: sockets.take().unwrap_or_default(), bell };
+            let (shared, clock, end) = (Arc::clone(&shared), clock.clone(), end.clone());
+            let body = move || {
+                let mut worker = Worker::new(shared, id, clock, mail);
+                if let Err(error) = engine.run(setup, &mut worker) {
+                    log::error!("worker {id} cannot go on: engine {}: {error}", engine.name());
+                    std::process::exit(1);
+                }
+                // Nobody waits for this only if the server is being dropped.
+                let _ = end.send(id);
+            };
+            let thread = thread::Builder::new().name(format!("worker-{id}")).spawn(body);
+            threads
+                .push(thread.map_err(|error| ServerError::new(format!("cannot start a thread: {error}")))?);
+        }
+        if let Some(cause) = fallback {
+            log::warn!("falling back to engine epoll: {cause}");
+        }
+        log::info!(
+            "tallyring {} ready: engine {} ({}), {workers} {}, listening on {}; data is kept in memory only and is \
+             gone when the server ends",
+            env!("CARGO_PKG_VERSION"),
+            engine.name(),
+            engine.rung(),
+            if workers == 1 { "worker" } else { "workers" },
+            listeners.names(),
+        );
+        Ok(Self { shared, workers: threads, ended, listeners })
+    }
+
+    /// Drains and ends: what has arrived is answered; connections that take longer than that are cut.
+    pub fn stop(self) {
+        self.tell(|| Message::Drain);
+        let mut remaining = self.workers.len();
+        let mut patience = Duration::from_secs(limits::DRAIN_SECONDS);
+        while remaining > 0 {
+            match self.ended.recv_timeout(patience) {
+                Ok(_) => remaining -= 1,
+                Err(RecvTimeoutError::Timeout) => {
+                    log::warn!("some clients have not taken their replies in time; cutting them off");
+                    self.tell(|| Message::Cut);
+                    patience = Duration::from_millis(100);
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        for thread in self.workers {
+            if thread.join().is_err() {
+                log::error!("a worker has panicked");
+            }
+        }
+        self.listeners.remove_files();
+    }
+
+    /// What the workers share, for tests in the same process.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn tell(&self, message: impl Fn() -> Message) {
+        for post in &self.shared.posts {
+            // A full mailbox is being read: the worker makes room.
+            while post.send(message()).is_err() && !self.workers.iter().all(thread::JoinHandle::is_finished) {
+                thread::yield_now();
+            }
+        }
+    }
+}
+
+/// The directive in the words of the engines.
+fn wanted(choice: EngineChoice) -> Wanted {
+    match choice {
+        EngineChoice::Auto => Wanted::Auto,
+        EngineChoice::Uring => Wanted::Uring,
+        EngineChoice::Epoll => Wanted::Epoll,
+    }
+}
+
+/// A descriptor to wait on and the way to make it readable.
+fn bell() -> Result<(OwnedFd, Bell), ServerError> {
+    let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+    let failed =
+        |error: &dyn fmt::Display| ServerError::new(format!("cannot create an event descriptor: {error}"));
+    let event = EventFd::from_flags(flags).map_err(|errno| failed(&errno))?;
+    let bell: OwnedFd = event.into();
+    let handle = bell.try_clone().map_err(|error| failed(&error))?;
+    let ring = move || {
+        // EAGAIN: the count is at its top, so the worker will wake anyway.
+        let _ = nix::unistd::write(&handle, &1_u64.to_ne_bytes());
+    };
+    Ok((bell, Box::new(ring)))
+}
+
+/// Descriptors that the server needs besides those of its clients.
+const OWN_DESCRIPTORS: u64 = 32;
+
+/// Raises the limit of open files to what `maxclients` needs, or lowers `maxclients` to what the limit allows.
+fn raise_open_files(config: &mut Config) {
+    let wanted = u64::from(config.maxclients) + OWN_DESCRIPTORS;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    if soft >= wanted || setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).is_ok() {
+        return;
+    }
+    let reached = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
+    if reached < wanted {
+        let clients = u32::try_from(reached.saturating_sub(OWN_DESCRIPTORS)).unwrap_or(u32::MAX).max(1);
+        log::warn!(
+            "maxclients is {clients} instead of {}: only {reached} files may be open (remedy: raise `ulimit -n` or \
+             LimitNOFILE= to {wanted})",
+            config.maxclients
+        );
+        config.maxclients = clients;
+    }
+}
+
+fn identity(config: &Config, engine: engine::Engine, clock: &Clock) -> Identity {
+    let now = clock.unix_us();
+    // Not a secret, only to be different at every start: the hash of two fixed words under a seed that is new.
+    let seed = ahash::RandomState::new();
+    let run_id = format!("{:016x}{:016x}{:08x}", seed.hash_one(1), seed.hash_one(2), seed.hash_one(3) >> 32);
+    let name = nix::sys::utsname::uname();
+    let os = name.map_or_else(
+        |_| "Linux".to_owned(),
+        |it| {
+            [it.sysname(), it.release(), it.machine()]
+                .map(|part| part.to_string_lossy().into_owned())
+                .join(" ")
+        },
+    );
+    Identity {
+        run_id,
+        started: Now { unix_us: now },
+        started_ms: clock.monotonic_ms(),
+        startup_bytes: Process::read().anonymous,
+        executable: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
+        process: std::process::id(),
+        port: config.port,
+        config_file: config.file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+        engine: engine.name(),
+        rung: engine.rung().to_owned(),
+        os,
+    }
+}

@@ -1,0 +1,75 @@
+//! The directives while the server runs: read by workers, changed by `CONFIG SET`.
+
+use std::sync::RwLock;
+
+use crate::command::ConfigError;
+use crate::config::{Config, SetError};
+use crate::limits::Limits;
+use crate::logging;
+use crate::worker::Settings;
+
+/// The configuration, shared.
+#[derive(Debug)]
+pub(super) struct Directives {
+    config: RwLock<Config>,
+}
+
+impl Directives {
+    pub(super) fn new(config: Config) -> Self {
+        Self { config: RwLock::new(config) }
+    }
+
+    fn read<R>(&self, look: impl FnOnce(&Config) -> R) -> R {
+        look(&self.config.read().expect("no holder of this lock panics"))
+    }
+}
+
+impl Settings for Directives {
+    fn limits(&self) -> Limits {
+        self.read(Config::limits)
+    }
+
+    fn get(&self, wanted: &dyn Fn(&str) -> bool, found: &mut dyn FnMut(&str, &str)) {
+        self.read(|config| config.get(wanted, found));
+    }
+
+    fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), ConfigError> {
+        // Held over reading and writing: of two clients at once, neither undoes the other's change.
+        let mut config = self.config.write().expect("no holder of this lock panics");
+        let changed = config.set(pairs).map_err(refusal)?;
+        for warning in &changed.warnings {
+            log::warn!("{warning}");
+        }
+        logging::set_level(changed.loglevel);
+        *config = changed;
+        Ok(())
+    }
+
+    fn has_password(&self) -> bool {
+        self.read(|config| config.requirepass.reveal().is_some())
+    }
+
+    fn check_password(&self, password: &[u8]) -> Option<bool> {
+        self.read(|config| config.requirepass.reveal().map(|expected| same(expected.as_bytes(), password)))
+    }
+}
+
+/// A refused change in the words that commands have for it.
+fn refusal(error: SetError) -> ConfigError {
+    match error {
+        SetError::Unknown(name) => ConfigError::Unknown(name),
+        SetError::Immutable(name) => ConfigError::Immutable(name),
+        SetError::Protected(name) => ConfigError::Protected(name),
+        SetError::Duplicate(name) => ConfigError::Duplicate(name),
+        SetError::Invalid(name, reason) => ConfigError::Invalid(name, reason),
+    }
+}
+
+/// Compares in time that depends on the lengths alone. `expected` is not empty.
+fn same(expected: &[u8], given: &[u8]) -> bool {
+    let mut difference = expected.len() ^ given.len();
+    for (index, byte) in given.iter().enumerate() {
+        difference |= usize::from(byte ^ expected[index % expected.len()]);
+    }
+    std::hint::black_box(difference) == 0
+}
