@@ -1,0 +1,243 @@
+//! What differs from Redis: our own commands, one database, and what `INFO` says about engines.
+
+use crate::client::{Arrival, request};
+use crate::server::{Engine, PATIENCE, Server};
+use crate::session::hello;
+
+on_every_engine![
+    go_redis_introduces_itself,
+    minc_by_counts_many_at_once,
+    minc_by_takes_a_hundred_thousand_pairs,
+    a_huge_request_cut_off_counts_a_prefix_once,
+    getttl_gives_value_and_time_left,
+    only_database_zero_exists,
+    keys_are_bounded,
+    values_are_bounded,
+    whole_requests_are_bounded,
+    later_session_commands_are_understood,
+    info_names_engine_and_version,
+    every_listed_command_is_described,
+];
+
+fn minc_by_counts_many_at_once(engine: Engine) {
+    let server = Server::start(engine);
+    server.connect().talk(
+        "> MINCRBY a 1 b -5 a 10
+         < *3
+         < :1
+         < :-5
+         < :11
+         > MSET text abc max 9223372036854775807
+         < +OK
+         > MINCRBY a 1 text 1 max 1 b x b 5
+         < *5
+         < :12
+         < -ERR value is not an integer or out of range
+         < -ERR increment or decrement would overflow
+         < -ERR value is not an integer or out of range
+         < :0
+         > MGET a b text max
+         < *4
+         < $2
+         < 12
+         < $1
+         < 0
+         < $3
+         < abc
+         < $19
+         < 9223372036854775807
+         > MINCRBY
+         < -ERR wrong number of arguments for 'mincrby' command
+         > MINCRBY a
+         < -ERR wrong number of arguments for 'mincrby' command
+         > MINCRBY a 1 b
+         < -ERR wrong number of arguments for 'mincrby' command
+         > GET a
+         < $2
+         < 12",
+    );
+}
+
+fn minc_by_takes_a_hundred_thousand_pairs(engine: Engine) {
+    const PAIRS: usize = 100_000;
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    let mut arguments = vec!["MINCRBY".to_owned()];
+    arguments.extend((0..PAIRS).flat_map(|n| [format!("views:article:{n}"), n.to_string()]));
+    let whole = request(&arguments);
+    for round in 1..=2 {
+        client.send(&whole);
+        client.expect(format!("*{PAIRS}\r\n"));
+        let replies: String = (0..PAIRS).map(|n| format!(":{}\r\n", n * round)).collect();
+        client.expect(replies);
+    }
+    client.talk("> DBSIZE\n< :100000\n> GET views:article:99999\n< $6\n< 199998");
+}
+
+/// A request that streams keeps the pairs it executed before it was cut off; one that does not has executed none.
+fn a_huge_request_cut_off_counts_a_prefix_once(engine: Engine) {
+    const PAIRS: usize = 20_000;
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    let mut arguments = vec!["MINCRBY".to_owned()];
+    arguments.extend((0..PAIRS).flat_map(|n| [format!("n:{n}"), "1".to_owned()]));
+    let whole = request(&arguments);
+    client.send(&whole[..whole.len() / 4 * 3]);
+    client.half_close();
+    while let Arrival::Bytes = client.receive(PATIENCE) {}
+    client.take();
+    client.expect_closed();
+    let mut witness = server.connect();
+    witness.send(request(&["DBSIZE"]));
+    let counted = usize::try_from(witness.integer()).expect("a number of keys is not negative");
+    assert!(counted <= PAIRS / 4 * 3 + 1, "{counted} pairs were counted, and fewer were sent");
+    let mut mget = vec!["MGET".to_owned()];
+    mget.extend((0..PAIRS).map(|n| format!("n:{n}")));
+    witness.send(request(&mget));
+    witness.expect(format!("*{PAIRS}\r\n"));
+    witness.expect(["$1\r\n1\r\n".repeat(counted), "$-1\r\n".repeat(PAIRS - counted)].concat());
+}
+
+fn getttl_gives_value_and_time_left(engine: Engine) {
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    client.talk(
+        "> GETTTL k
+         < *2
+         < $-1
+         < :-2
+         > SET k 7
+         < +OK
+         > GETTTL k
+         < *2
+         < $1
+         < 7
+         < :-1
+         > PEXPIRE k 100000
+         < :1",
+    );
+    client.send(request(&["GETTTL", "k"]));
+    client.expect("*2\r\n$1\r\n7\r\n");
+    let left = client.integer();
+    assert!((90_000..=100_000).contains(&left), "GETTTL says {left} ms right after PEXPIRE 100000");
+    client.talk("> GETTTL\n< -ERR wrong number of arguments for 'getttl' command");
+}
+
+fn only_database_zero_exists(engine: Engine) {
+    let server = Server::start(engine);
+    server.connect().talk("> SELECT 1\n< -ERR DB index is out of range\n> SELECT 0\n< +OK");
+}
+
+fn keys_are_bounded(engine: Engine) {
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    let longest = "k".repeat(64 * 1024);
+    client.ask(&["INCR", &longest], ":1\r\n");
+    client.ask(&["GET", &longest], "$1\r\n1\r\n");
+    let longer = format!("{longest}k");
+    for arguments in [&["INCR", &longer][..], &["MSET", "a", "1", &longer, "2"]] {
+        client.send(request(arguments));
+        let line = client.line();
+        assert!(
+            line.starts_with("-ERR key is too long"),
+            "a key over the limit is refused, not with {line:?}"
+        );
+    }
+    client.talk("> DBSIZE\n< :1");
+}
+
+fn values_are_bounded(engine: Engine) {
+    let server = Server::with_flags(engine, &["--proto-max-bulk-len", "1mb"]);
+    let mut client = server.connect();
+    client.ask(&["SET", "k", &"v".repeat(1 << 20)], "+OK\r\n");
+    client.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", (1 << 20) + 1));
+    client.expect("-ERR Protocol error: invalid bulk length\r\n");
+    client.expect_closed();
+}
+
+fn whole_requests_are_bounded(engine: Engine) {
+    let server = Server::with_flags(engine, &["--client-query-buffer-limit", "1mb"]);
+    let mut client = server.connect();
+    let pair = ["key", &"v".repeat(1000)].map(str::to_owned);
+    let mut mset = vec!["MSET".to_owned()];
+    (0..2000).for_each(|_| mset.extend(pair.clone()));
+    // All-or-nothing, so it would have to be held whole; the server may close while it is still being sent.
+    let _closed_meanwhile = client.try_send(request(&mset));
+    while let Arrival::Bytes = client.receive(PATIENCE) {}
+    client.take();
+    client.expect_closed();
+    server.connect().talk("> DBSIZE\n< :0");
+}
+
+fn later_session_commands_are_understood(engine: Engine) {
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    client.talk(
+        "> CLIENT SETINFO LIB-NAME wire
+         < +OK
+         > CLIENT SETINFO lib-ver 1.2
+         < +OK
+         > CLIENT SETINFO FOO bar
+         < -ERR Unrecognized option 'FOO'
+         > CLIENT NO-TOUCH ON
+         < +OK
+         > CLIENT NO-EVICT ON
+         < +OK
+         > FUNCTION FLUSH
+         < +OK",
+    );
+    client.send(request(&["CLIENT", "INFO"]));
+    assert!(client.text().contains(" lib-name=wire lib-ver=1.2"), "CLIENT INFO shows the library");
+}
+
+fn info_names_engine_and_version(engine: Engine) {
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    client.send(request(&["INFO"]));
+    let all = client.text();
+    let field = |name: &str| all.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    assert_eq!(field("redis_version"), Some("7.2.4"));
+    assert_eq!(field("tallyring_version"), Some(env!("CARGO_PKG_VERSION")));
+    if !crate::server::is_foreign() {
+        assert_eq!(field("engine"), Some(engine.name()), "the engine asked for is the one that runs");
+    }
+}
+
+/// Every command that `COMMAND LIST` names is known to the dispatcher: none is answered as unknown.
+fn every_listed_command_is_described(engine: Engine) {
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    client.send(request(&["COMMAND", "LIST"]));
+    let header = client.line();
+    let count: usize =
+        header.strip_prefix('*').and_then(|digits| digits.parse().ok()).expect("a list has a length");
+    let names: Vec<String> = (0..count).map(|_| client.text()).collect();
+    for name in names {
+        // Too few arguments for most: whatever is said, the name is known.
+        let mut other = server.connect();
+        other.send(request(&name.split('|').collect::<Vec<_>>()));
+        let line = other.line();
+        assert!(!line.contains("unknown"), "COMMAND LIST names {name}, and it is answered {line:?}");
+    }
+}
+
+/// What go-redis 9 sends on connecting (`initConn` in its redis.go): HELLO alone, then its name and version in one
+/// pipeline; newer ones also ask for notices of maintenance, and go on without where that is refused.
+fn go_redis_introduces_itself(engine: Engine) {
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    hello(&mut client, &["hello", "3", "setname", "worker"]);
+    let mut pipeline = request(&["client", "setinfo", "LIB-NAME", "go-redis(,go1.22.1)"]);
+    pipeline.extend(request(&["client", "setinfo", "LIB-VER", "9.5.1"]));
+    pipeline.extend(request(&["client", "maint_notifications", "on", "moving-endpoint-type", "internal-ip"]));
+    client.send(pipeline);
+    client.expect("+OK\r\n+OK\r\n-ERR unknown subcommand 'maint_notifications'. Try CLIENT HELP.\r\n");
+    hello(&mut client, &["hello", "2"]);
+    client.send(request(&["client", "info"]));
+    let line = client.text();
+    assert!(
+        line.contains(" name=worker ") && line.contains(" lib-name=go-redis(,go1.22.1) lib-ver=9.5.1"),
+        "{line}"
+    );
+    client.talk("> incr n\n< :1");
+}
