@@ -1,0 +1,73 @@
+//! A record's processor time per operation as bars, one group per shape: an SVG file written by hand.
+//!
+//! Each group has its own scale, because shapes differ by factors of twenty. Knows what a record holds, and SVG.
+
+use super::contender::NAMES;
+use super::record::Record;
+use super::statistics::{Spread, spread};
+use super::verdict::{Metric, all, shapes, values};
+
+const WIDTH: usize = 760;
+/// Pixels left of the bars, for names.
+const LEFT: usize = 190;
+/// Pixels of the longest bar.
+const LONGEST: f64 = 420.0;
+const LINE: usize = 22;
+
+/// The picture; without figures an empty one.
+pub(super) fn svg(record: &Record) -> String {
+    let (mut body, mut y) = (String::new(), 30);
+    for (row, shape) in shapes(&record.samples) {
+        let bars: Vec<(&str, Spread)> = NAMES
+            .into_iter()
+            .filter_map(|name| {
+                Some((name, spread(&all(&values(&record.samples, row, shape, name, Metric::Cpu)))?))
+            })
+            .collect();
+        let Some(most) = bars.iter().map(|(_, spread)| spread.high).max_by(f64::total_cmp) else { continue };
+        let depth = if shape.depth == 1 { "unpipelined".to_owned() } else { format!("{} deep", shape.depth) };
+        body.push_str(&format!(
+            "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{}: {} connections, {depth}: µs of CPU per INCR</text>\n",
+            row.text(),
+            shape.connections
+        ));
+        y += LINE;
+        for (name, figure) in bars {
+            body.push_str(&bar(name, figure, most, y));
+            y += LINE;
+        }
+        y += LINE / 2;
+    }
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{y}\" \
+         font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+         <text x=\"{}\" y=\"14\" text-anchor=\"end\" fill=\"#666\">{} {}; thin line: least to greatest round</text>\n\
+         {body}</svg>\n",
+        WIDTH - 10,
+        record.date,
+        record.commit
+    )
+}
+
+fn bar(name: &str, figure: Spread, most: f64, y: usize) -> String {
+    let pixels = |value: f64| value / most * LONGEST;
+    let color = match name.split('-').next() {
+        Some("tallyring") => "#2b6cb0",
+        Some("bare") => "#bbbbbb",
+        _ => "#d69e2e",
+    };
+    let (start, low, high) = (LEFT as f64, pixels(figure.low), pixels(figure.high));
+    let (top, middle) = (y - 13, y - 5);
+    format!(
+        "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{name}</text>\
+         <rect x=\"{LEFT}\" y=\"{top}\" width=\"{:.1}\" height=\"16\" fill=\"{color}\"/>\
+         <line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle}\" y2=\"{middle}\" stroke=\"black\"/>\
+         <text x=\"{:.1}\" y=\"{y}\">{:.3}</text>\n",
+        LEFT - 8,
+        pixels(figure.median),
+        start + low,
+        start + high,
+        start + high + 8.0,
+        figure.median
+    )
+}

@@ -1,0 +1,74 @@
+//! The harness: starts servers on one processor and load on the other, takes turns, and leaves a record.
+//!
+//! One program that starts itself again for each role, so that no extra binary ships. It knows servers as programs
+//! with a port and a pid; it refuses to know how requests look ([`crate::load`]) or how a loop serves
+//! ([`crate::bare`]). In reading order: [`options`], [`contender`] (who competes), [`plan`] (what is measured, in
+//! which order), [`runner`] (measures it), [`statistics`], [`verdict`] (targets), [`record`].
+
+mod calibrate;
+mod chart;
+mod contender;
+mod launch;
+mod machine;
+mod measure;
+mod options;
+mod plan;
+mod record;
+mod runner;
+mod server;
+mod statistics;
+mod summary;
+mod system_calls;
+mod verdict;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+
+use crate::{bare, load};
+
+/// Reads the command line, does as it says, and reports a failure on standard error.
+pub(crate) fn main() -> ExitCode {
+    // Cargo adds `--bench` to whatever the user said.
+    let given = std::env::args_os().count();
+    let arguments: Vec<OsString> = std::env::args_os().filter(|argument| argument != "--bench").collect();
+    if given == 1 {
+        // `cargo test --all-targets` starts benches, too, and must not measure for twenty minutes.
+        println!("nothing asked: cargo bench --bench compare -- --help");
+        return ExitCode::SUCCESS;
+    }
+    let matches = command().get_matches_from(arguments);
+    match dispatch(&matches) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Command {
+    options::arguments(Command::new("compare"))
+        .about("compares servers on this machine: CPU per operation, latencies, memory (targets T1 to T4 and T11)")
+        .args_conflicts_with_subcommands(true)
+        .subcommand(load::role::load_command())
+        .subcommand(load::role::idle_command())
+        .subcommand(bare::command())
+        .subcommand(launch::command())
+        .subcommand(calibrate::command())
+}
+
+fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
+    let (mut input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
+    match matches.subcommand() {
+        Some(("load", matches)) => load::role::run_load(matches, &mut input, &mut output)?,
+        Some(("idle", matches)) => load::role::run_idle(matches, &mut input, &mut output)?,
+        Some(("bare", matches)) => bare::run(matches)?,
+        Some(("launch", matches)) => return Err(launch::run(matches).into()),
+        Some(("check", matches)) => calibrate::run(matches, &mut output)?,
+        _ => return Ok(runner::run(&options::Options::read(matches)?)?),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,263 @@
+//! What is measured, in which order: the rows of the targets, their shapes, and the steps of a run.
+//!
+//! Knows how often and how long, not how. Servers take turns within each round, and each round starts with the
+//! next of them, so that a drift of the machine falls on all alike.
+
+use serde::{Serialize, Serializer};
+
+use super::contender::{BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, REDIS, VALKEY};
+use super::options::{Effort, Options};
+
+/// A row of the targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum RowName {
+    /// `INCR`, 50 connections, 64 deep.
+    T1,
+    /// The same 16 deep.
+    T2,
+    /// Unpipelined, 50 and 200 connections.
+    T3,
+    /// Our engines against each other, every shape.
+    T4,
+    /// Memory of idle connections.
+    T11,
+}
+
+impl RowName {
+    /// All of them, in order.
+    pub(super) const ALL: [Self; 5] = [Self::T1, Self::T2, Self::T3, Self::T4, Self::T11];
+
+    /// As the user writes it.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::T1 => "T1",
+            Self::T2 => "T2",
+            Self::T3 => "T3",
+            Self::T4 => "T4",
+            Self::T11 => "T11",
+        }
+    }
+
+    /// Reads what the user wrote, for clap.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let row = Self::ALL.into_iter().find(|row| row.text().eq_ignore_ascii_case(text));
+        row.ok_or_else(|| "expected T1, T2, T3, T4 or T11".to_owned())
+    }
+}
+
+impl Serialize for RowName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.text())
+    }
+}
+
+/// Connections and requests in a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Connections.
+    pub(super) connections: usize,
+    /// Requests in a pipeline; 1 = unpipelined.
+    pub(super) depth: usize,
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.depth {
+            1 => write!(f, "{}", self.connections),
+            depth => write!(f, "{} × {depth}", self.connections),
+        }
+    }
+}
+
+impl Serialize for Work {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.text())
+    }
+}
+
+impl Serialize for Shape {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+const DEEP: Shape = Shape { connections: 50, depth: 64 };
+const MIDDLE: Shape = Shape { connections: 50, depth: 16 };
+const FEW: Shape = Shape { connections: 8, depth: 1 };
+const FLAT: Shape = Shape { connections: 50, depth: 1 };
+const MANY: Shape = Shape { connections: 200, depth: 1 };
+
+/// Connections of T11.
+const IDLE: Shape = Shape { connections: 9000, depth: 1 };
+/// Connections of T11 in a smoke run.
+const IDLE_SMOKE: Shape = Shape { connections: 500, depth: 1 };
+
+const EVERYONE: [&str; 6] = [OURS, OURS_EPOLL, REDIS, VALKEY, BARE_EPOLL, BARE_RING];
+
+/// The shapes of a row.
+fn shapes(row: RowName, effort: Effort) -> &'static [Shape] {
+    match row {
+        RowName::T1 => &[DEEP],
+        RowName::T2 => &[MIDDLE],
+        RowName::T3 => &[FLAT, MANY],
+        RowName::T4 => &[DEEP, MIDDLE, FEW, FLAT, MANY],
+        RowName::T11 if effort == Effort::Smoke => &[IDLE_SMOKE],
+        RowName::T11 => &[IDLE],
+    }
+}
+
+/// Who takes part in a row.
+pub(super) fn servers(row: RowName) -> &'static [&'static str] {
+    match row {
+        RowName::T1 | RowName::T2 | RowName::T3 => &EVERYONE,
+        RowName::T4 => &[OURS, OURS_EPOLL_BUILD],
+        RowName::T11 => &[OURS, OURS_EPOLL, REDIS, VALKEY],
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Saturating load.
+    Closed,
+    /// Saturating load while system calls are counted.
+    Calls,
+    /// Half of the slower server's capacity, at fixed times.
+    Open,
+    /// Idle connections.
+    Idle,
+}
+
+impl Work {
+    /// As records name it.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Calls => "calls",
+            Self::Open => "open",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// One measurement to make.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Step {
+    /// For which row.
+    pub(super) row: RowName,
+    /// With which shape.
+    pub(super) shape: Shape,
+    /// Against which server.
+    pub(super) server: &'static str,
+    /// The how-manieth turn, from 0.
+    pub(super) round: usize,
+    /// What.
+    pub(super) work: Work,
+    /// Seconds of load that are not measured.
+    pub(super) warm: f64,
+    /// Seconds that are.
+    pub(super) seconds: f64,
+}
+
+impl Step {
+    /// Seconds this takes, more or less, for the display of the time left.
+    pub(super) fn estimate(&self) -> f64 {
+        match self.work {
+            Work::Closed | Work::Open => self.warm + self.seconds + 0.05,
+            Work::Calls => self.warm + self.seconds + 0.15,
+            Work::Idle => 0.5 + self.shape.connections as f64 * 1e-4,
+        }
+    }
+}
+
+/// Different keys that the load names, all of which exist.
+pub(super) fn keys(effort: Effort) -> u64 {
+    match effort {
+        Effort::Full | Effort::Quick => 1_000_000,
+        Effort::Smoke => 20_000,
+    }
+}
+
+/// Every step of a run, over the servers that are there.
+pub(super) fn steps(options: &Options, present: &[&'static str]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for &row in &options.rows {
+        let servers: Vec<&str> =
+            servers(row).iter().copied().filter(|server| present.contains(server)).collect();
+        for &shape in shapes(row, options.effort) {
+            let rounds = rounds(options, row);
+            let mut add = |work, rounds| {
+                push_rounds(&mut steps, options.effort, (row, shape), &servers, work, rounds);
+            };
+            if row == RowName::T11 {
+                add(Work::Idle, rounds);
+                continue;
+            }
+            add(Work::Closed, rounds);
+            if row == RowName::T4 && shape.depth == 1 {
+                add(Work::Open, rounds);
+            }
+            add(Work::Calls, 1);
+        }
+    }
+    steps
+}
+
+fn rounds(options: &Options, row: RowName) -> usize {
+    options.rounds.unwrap_or(match (options.effort, row) {
+        (Effort::Full, RowName::T4) => 15,
+        (Effort::Full, RowName::T1 | RowName::T2 | RowName::T3 | RowName::T11) => 5,
+        (Effort::Quick, RowName::T4) => 5,
+        (Effort::Quick, RowName::T1 | RowName::T2 | RowName::T3 | RowName::T11) => 3,
+        (Effort::Smoke, _) => 1,
+    })
+}
+
+fn push_rounds(
+    steps: &mut Vec<Step>,
+    effort: Effort,
+    (row, shape): (RowName, Shape),
+    servers: &[&'static str],
+    work: Work,
+    rounds: usize,
+) {
+    let (warm, seconds) = match (effort, work) {
+        (Effort::Full, Work::Closed) => (0.5, 2.0),
+        (Effort::Full, Work::Open) => (0.5, 4.0),
+        (Effort::Full, Work::Calls | Work::Idle) => (0.3, 0.5),
+        (Effort::Quick, Work::Closed) => (0.2, 0.6),
+        (Effort::Quick, Work::Open) => (0.2, 1.5),
+        (Effort::Quick, Work::Calls | Work::Idle) => (0.1, 0.2),
+        (Effort::Smoke, Work::Open) => (0.05, 0.3),
+        (Effort::Smoke, Work::Closed | Work::Calls | Work::Idle) => (0.05, 0.1),
+    };
+    for round in 0..rounds {
+        for turn in 0..servers.len() {
+            let server = servers[(round + turn) % servers.len()];
+            steps.push(Step { row, shape, server, round, work, warm, seconds });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RowName, Shape, Work, push_rounds};
+    use crate::compare::options::Effort;
+
+    #[test]
+    fn every_round_has_every_server_once_and_starts_with_the_next() {
+        let mut steps = Vec::new();
+        let shape = Shape { connections: 1, depth: 1 };
+        push_rounds(&mut steps, Effort::Quick, (RowName::T4, shape), &["a", "b"], Work::Closed, 3);
+        let order: Vec<(usize, &str)> = steps.iter().map(|step| (step.round, step.server)).collect();
+        assert_eq!(order, [(0, "a"), (0, "b"), (1, "b"), (1, "a"), (2, "a"), (2, "b")]);
+    }
+
+    #[test]
+    fn rows_are_read_as_they_are_printed() {
+        for row in RowName::ALL {
+            assert_eq!(RowName::parse(row.text()), Ok(row));
+        }
+        assert!(RowName::parse("T5").is_err());
+    }
+}

@@ -1,0 +1,158 @@
+//! What a run found, raw, and how it is written down: `results.json`, `results.csv`, `summary.md`, `cpu.svg`.
+//!
+//! Every round is kept, so that another reading of the figures stays possible. Knows no server and no target.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::load::report::Report;
+
+use super::chart;
+use super::contender::Missing;
+use super::machine::Facts;
+use super::plan::{RowName, Shape, Work};
+use super::summary;
+use super::verdict::Judged;
+
+/// One measurement.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Sample {
+    /// For which row.
+    pub(super) row: RowName,
+    /// With which shape.
+    pub(super) shape: Shape,
+    /// What was done.
+    pub(super) work: Work,
+    /// Against which server.
+    pub(super) server: &'static str,
+    /// The how-manieth turn, from 0.
+    pub(super) round: usize,
+    /// Processor time of the server per operation, in µs.
+    pub(super) cpu_us: Option<f64>,
+    /// Of it in user mode, as far as clock ticks tell, in µs.
+    pub(super) user_us: Option<f64>,
+    /// Times per operation that the server waited.
+    pub(super) voluntary: Option<f64>,
+    /// Times per operation that the processor was taken from it.
+    pub(super) involuntary: Option<f64>,
+    /// Share of its processor that the server used.
+    pub(super) server_load: Option<f64>,
+    /// System calls per operation.
+    pub(super) system_calls: Option<f64>,
+    /// Growth of the numbers in the server's `INFO engine`, where it has that section.
+    pub(super) engine: BTreeMap<String, i64>,
+    /// The server's own memory, in bytes.
+    pub(super) anonymous: u64,
+    /// Its growth per idle connection, in bytes.
+    pub(super) per_connection: Option<f64>,
+    /// As the load saw it.
+    pub(super) report: Option<Report>,
+}
+
+/// A whole run.
+#[derive(Debug, Serialize)]
+pub(super) struct Record {
+    /// When it began, as a date.
+    pub(super) date: String,
+    /// The commit that was measured.
+    pub(super) commit: String,
+    /// The command line that gives the same run.
+    pub(super) flags: String,
+    /// Where.
+    pub(super) machine: Facts,
+    /// Versions of the servers, by name.
+    pub(super) servers: BTreeMap<&'static str, String>,
+    /// Servers that were not there.
+    pub(super) missing: Vec<Missing>,
+    /// How system calls were counted.
+    pub(super) counter: Option<&'static str>,
+    /// Why the run ended early, if it did.
+    pub(super) failure: Option<String>,
+    /// Targets, as far as their figures are there.
+    pub(super) verdicts: Vec<Judged>,
+    /// Every measurement, in order.
+    pub(super) samples: Vec<Sample>,
+}
+
+impl Record {
+    /// Writes the record into a new directory under `parent` and returns its path.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(super) fn write(&self, parent: &Path) -> io::Result<PathBuf> {
+        let directory = self.new_directory(parent)?;
+        let json = serde_json::to_string_pretty(self).map_err(io::Error::other)?;
+        fs::write(directory.join("results.json"), json + "\n")?;
+        fs::write(directory.join("results.csv"), self.csv())?;
+        fs::write(directory.join("summary.md"), summary::markdown(self))?;
+        fs::write(directory.join("cpu.svg"), chart::svg(self))?;
+        Ok(directory)
+    }
+
+    /// A second run on the same day and commit gets a number.
+    fn new_directory(&self, parent: &Path) -> io::Result<PathBuf> {
+        fs::create_dir_all(parent)?;
+        let name = format!("{}-{}", self.date, self.commit);
+        let mut directory = parent.join(&name);
+        let mut number = 2;
+        while let Err(error) = fs::create_dir(&directory) {
+            if error.kind() != io::ErrorKind::AlreadyExists {
+                return Err(error);
+            }
+            directory = parent.join(format!("{name}-{number}"));
+            number += 1;
+        }
+        Ok(directory)
+    }
+
+    fn csv(&self) -> String {
+        let mut text = String::from(
+            "row,connections,depth,work,server,round,operations,rate,cpu_us,user_us,voluntary,involuntary,\
+             server_load,generator_load,system_calls,anonymous_bytes,bytes_per_connection,asked_rate,kept_up,\
+             p50_us,p90_us,p99_us,p999_us,p9999_us,max_us,seed\n",
+        );
+        for sample in &self.samples {
+            text.push_str(&csv_line(sample));
+        }
+        text
+    }
+}
+
+fn csv_line(sample: &Sample) -> String {
+    let report = sample.report.as_ref();
+    let of = |pick: fn(&Report) -> f64| report.map(pick);
+    let Shape { connections, depth } = sample.shape;
+    let Sample { row, work, server, round, .. } = sample;
+    let mut line = format!("{},{connections},{depth},{},{server},{round},", row.text(), work.text());
+    line.push_str(&report.map(|report| report.operations.to_string()).unwrap_or_default());
+    let numbers = [
+        of(|report| report.rate),
+        sample.cpu_us,
+        sample.user_us,
+        sample.voluntary,
+        sample.involuntary,
+        sample.server_load,
+        of(|report| report.generator_load),
+        sample.system_calls,
+        Some(sample.anonymous as f64),
+        sample.per_connection,
+        report.and_then(|report| report.asked_rate),
+        of(|report| if report.kept_up { 1.0 } else { 0.0 }),
+        of(|report| report.latency.p50),
+        of(|report| report.latency.p90),
+        of(|report| report.latency.p99),
+        of(|report| report.latency.p999),
+        of(|report| report.latency.p9999),
+        of(|report| report.latency.max),
+    ];
+    for number in numbers {
+        line.push_str(&number.map_or_else(|| ",".to_owned(), |number| format!(",{number:.4}")));
+    }
+    line.push_str(&report.map_or_else(|| ",".to_owned(), |report| format!(",{}", report.seed)));
+    line.push('\n');
+    line
+}

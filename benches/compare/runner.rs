@@ -1,0 +1,331 @@
+//! Carries out the steps of a run: servers up, measured in turn, always taken down, the record written.
+//!
+//! Knows servers, loads and samples; judges nothing. A failure ends the run, and what was measured until then is
+//! still recorded.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+use crate::load::report::Report;
+use crate::procfs;
+
+use super::contender::{self, Contender, Missing};
+use super::machine::{self, Facts};
+use super::measure::{Helper, Load, Measured, fill, measure};
+use super::options::{Effort, Options};
+use super::plan::{self, RowName, Shape, Step, Work};
+use super::record::{Record, Sample};
+use super::server::Server;
+use super::statistics::median;
+use super::summary;
+use super::system_calls::Counter;
+use super::verdict;
+
+/// Runs a comparison and writes its record.
+///
+/// # Errors
+/// What keeps it from starting or from being recorded. A run that fails under way exits with a failure code.
+pub(super) fn run(options: &Options) -> Result<ExitCode, String> {
+    let mut wanted: Vec<&str> = options.rows.iter().flat_map(|&row| plan::servers(row)).copied().collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let (mut contenders, mut missing) = contender::gather(options, &wanted);
+    // Only now: whatever builds should have all processors.
+    pin(options.load_core)?;
+    let machine = Facts::read(options.server_core, options.load_core);
+    let mut arena = BTreeMap::new();
+    contenders.retain(|contender| match Server::start(contender, options.server_core) {
+        Ok(server) => arena.insert(contender.name, server).is_none(),
+        Err(why) => {
+            missing.push(Missing { name: contender.name, why });
+            false
+        }
+    });
+    for Missing { name, why } in &missing {
+        eprintln!("missing: {name}: {why}");
+    }
+    let present: Vec<&str> = contenders.iter().map(|contender| contender.name).collect();
+    let steps = plan::steps(options, &present);
+    let counter = Counter::find(options.load_core);
+    let mut run = Run { options, contenders, arena, samples: Vec::new(), counter };
+    let failure = run.all(&steps).err();
+    let record = run.record(machine, missing, failure);
+    println!("{}", summary::markdown(&record));
+    let directory = record.write(&record_parent(options)).map_err(|error| format!("no record: {error}"))?;
+    println!("record: {}", directory.display());
+    let ours_missing = record.missing.iter().any(|missing| is_required(missing, options));
+    if let Some(failure) = &record.failure {
+        eprintln!("failed: {failure}");
+    }
+    let good = record.failure.is_none() && !ours_missing && !record.samples.is_empty();
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Without our own server there is nothing to compare; a smoke run does without the separate build.
+fn is_required(missing: &Missing, options: &Options) -> bool {
+    let optional = options.effort == Effort::Smoke && missing.name == contender::OURS_EPOLL_BUILD;
+    [contender::OURS, contender::OURS_EPOLL, contender::OURS_EPOLL_BUILD].contains(&missing.name) && !optional
+}
+
+fn record_parent(options: &Options) -> std::path::PathBuf {
+    let default = if options.effort == Effort::Smoke {
+        contender::target_directory().join("bench-smoke")
+    } else {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/record")
+    };
+    options.record.clone().unwrap_or(default)
+}
+
+pub(super) fn pin(core: usize) -> Result<(), String> {
+    let mut set = CpuSet::new();
+    let pinned = set.set(core).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
+    pinned.map_err(|errno| format!("cannot pin to processor {core}: {errno}; choose with --load-core"))
+}
+
+struct Run<'o> {
+    options: &'o Options,
+    contenders: Vec<Contender>,
+    /// Servers of the loaded rows: they live for the whole run, with the same keys.
+    arena: BTreeMap<&'static str, Server>,
+    samples: Vec<Sample>,
+    counter: Option<Counter>,
+}
+
+impl Run<'_> {
+    fn all(&mut self, steps: &[Step]) -> Result<(), String> {
+        let total: f64 = steps.iter().map(Step::estimate).sum();
+        let bar = Progress::new(total);
+        let loaded = steps.iter().any(|step| step.work != Work::Idle);
+        for contender in self.contenders.iter().filter(|contender| loaded && contender.has_table()) {
+            bar.say(&format!("{}: creating keys", contender.name));
+            fill(&self.arena[contender.name], self.options.load_core, plan::keys(self.options.effort))?;
+        }
+        let mut current = None;
+        for step in steps {
+            if current.is_some_and(|current| current != (step.row, step.shape, step.work)) {
+                self.tell(current, &bar);
+            }
+            current = Some((step.row, step.shape, step.work));
+            bar.say(&format!("{} {} {} {}", step.row.text(), step.shape, step.work.text(), step.server));
+            if let Some(sample) = self.one(step)? {
+                self.samples.push(sample);
+            }
+            bar.advance(step.estimate());
+        }
+        self.tell(current, &bar);
+        bar.finish();
+        Ok(())
+    }
+
+    /// One line about what has just been measured, for whoever watches.
+    fn tell(&self, what: Option<(RowName, Shape, Work)>, bar: &Progress) {
+        let Some((row, shape, work)) = what else { return };
+        let mut line = format!("{} {shape} {}:", row.text(), work.text());
+        for server in plan::servers(row) {
+            let figures = |pick: fn(&Sample) -> Option<f64>| {
+                let same = |sample: &&Sample| (sample.row, sample.shape, sample.work) == (row, shape, work);
+                let of = self.samples.iter().filter(same).filter(|sample| sample.server == *server);
+                median(&of.filter_map(pick).collect::<Vec<f64>>())
+            };
+            let figure = match work {
+                Work::Closed => figures(|sample| sample.cpu_us).map(|cpu| format!("{cpu:.3} µs")),
+                Work::Calls => figures(|sample| sample.system_calls).map(|calls| format!("{calls:.3} calls")),
+                Work::Open => figures(|sample| sample.report.as_ref().map(|report| report.latency.p99))
+                    .map(|p99| format!("p99 {p99:.0} µs")),
+                Work::Idle => figures(|sample| sample.per_connection).map(|bytes| format!("{bytes:.0} B")),
+            };
+            if let Some(figure) = figure {
+                line.push_str(&format!("  {server} {figure}"));
+            }
+        }
+        bar.tell(&line);
+    }
+
+    /// Carries out a step; `None` = its figure cannot be had on this machine.
+    fn one(&self, step: &Step) -> Result<Option<Sample>, String> {
+        match step.work {
+            Work::Closed => self.load(step, None).map(Some),
+            Work::Open => match self.half_capacity(step) {
+                Some(rate) => self.load(step, Some(rate)).map(Some),
+                None => Ok(None),
+            },
+            Work::Calls => match &self.counter {
+                Some(counter) => self.calls(step, counter).map(Some),
+                None => Ok(None),
+            },
+            Work::Idle => self.idle(step).map(Some),
+        }
+    }
+
+    fn load(&self, step: &Step, rate: Option<f64>) -> Result<Sample, String> {
+        let server = &self.arena[step.server];
+        let measured =
+            measure(server, self.options.load_core, &self.ask(step, rate), || Ok(()), |(), _| Ok(()))?;
+        Ok(sample(step, &measured))
+    }
+
+    fn calls(&self, step: &Step, counter: &Counter) -> Result<Sample, String> {
+        let server = &self.arena[step.server];
+        let core = self.options.load_core;
+        let mut engine = server.info("engine");
+        let (mut calls, mut operations) = (0, 0);
+        let watch = || counter.attach(server.pid(), core);
+        let unwatch = |counting: super::system_calls::Counting, report: &Report| {
+            calls = counting.calls()?;
+            operations = report.operations;
+            Ok(())
+        };
+        let measured = measure(server, core, &self.ask(step, None), watch, unwatch)?;
+        let after = server.info("engine");
+        for (name, value) in &mut engine {
+            *value = after.get(name).copied().unwrap_or(0) - *value;
+        }
+        let mut sample = sample(step, &measured);
+        sample.system_calls = Some(calls as f64 / operations as f64);
+        sample.engine = engine;
+        Ok(sample)
+    }
+
+    fn ask(&self, step: &Step, rate: Option<f64>) -> Load {
+        Load {
+            connections: step.shape.connections,
+            depth: step.shape.depth,
+            warm: step.warm,
+            seconds: step.seconds,
+            rate,
+            keys: plan::keys(self.options.effort),
+            // The servers of a round are asked the same things.
+            seed: self.options.seed.wrapping_mul(1000) + step.round as u64,
+        }
+    }
+
+    /// Half of what the slower server of this row did under this shape when it was saturated.
+    fn half_capacity(&self, step: &Step) -> Option<f64> {
+        let of = |server: &&str| {
+            let same = |sample: &&Sample| {
+                (sample.row, sample.shape, sample.work) == (step.row, step.shape, Work::Closed)
+            };
+            let of = self.samples.iter().filter(same).filter(|sample| sample.server == *server);
+            median(&of.filter_map(|sample| Some(sample.report.as_ref()?.rate)).collect::<Vec<f64>>())
+        };
+        let slower = plan::servers(step.row).iter().filter_map(of).min_by(f64::total_cmp)?;
+        Some((slower / 2.0).round())
+    }
+
+    /// A fresh server, its memory after one connection and after many.
+    fn idle(&self, step: &Step) -> Result<Sample, String> {
+        let contender = self.contenders.iter().find(|contender| contender.name == step.server);
+        let contender = contender.expect("steps are made of contenders that are there");
+        let server = Server::start(contender, self.options.server_core)?;
+        let connections = step.shape.connections;
+        let hold = |count: usize| {
+            let arguments = ["--connections".to_owned(), count.to_string()];
+            Helper::start(self.options.load_core, "idle", server.port, &arguments)
+        };
+        let memory = || procfs::anonymous_bytes(server.pid()).map_err(|error| error.to_string());
+        // What the first client costs once, buffers of the engine for example, is not a connection's price.
+        let first = hold(1)?;
+        let before = memory()?;
+        let mut many = hold(connections).map_err(|what| format!("{}: {what}", server.name))?;
+        let after = memory()?;
+        many.go()?;
+        many.finish()?;
+        drop(first);
+        Ok(Sample {
+            per_connection: Some((after as f64 - before as f64) / connections as f64),
+            anonymous: after,
+            ..blank(step)
+        })
+    }
+
+    fn record(self, machine: Facts, missing: Vec<Missing>, failure: Option<String>) -> Record {
+        Record {
+            date: machine::today(),
+            commit: machine::commit(),
+            flags: self.options.shown(),
+            machine,
+            servers: self.contenders.iter().map(|contender| (contender.name, contender.version())).collect(),
+            missing,
+            counter: self.counter.as_ref().map(Counter::name),
+            failure,
+            verdicts: verdict::judge(&self.samples),
+            samples: self.samples,
+        }
+    }
+}
+
+fn sample(step: &Step, measured: &Measured) -> Sample {
+    let Measured { report, usage, anonymous } = measured;
+    let operations = report.operations as f64;
+    let cpu_us = usage.run_ns as f64 / 1000.0 / operations;
+    let ticks = usage.user_ticks + usage.system_ticks;
+    let user = (ticks > 0).then(|| usage.user_ticks as f64 / ticks as f64);
+    Sample {
+        cpu_us: Some(cpu_us),
+        user_us: user.map(|share| share * cpu_us),
+        voluntary: Some(usage.voluntary as f64 / operations),
+        involuntary: Some(usage.involuntary as f64 / operations),
+        server_load: Some(usage.run_ns as f64 / 1e9 / report.seconds),
+        anonymous: *anonymous,
+        report: Some(report.clone()),
+        ..blank(step)
+    }
+}
+
+fn blank(step: &Step) -> Sample {
+    Sample {
+        row: step.row,
+        shape: step.shape,
+        work: step.work,
+        server: step.server,
+        round: step.round,
+        cpu_us: None,
+        user_us: None,
+        voluntary: None,
+        involuntary: None,
+        server_load: None,
+        system_calls: None,
+        engine: BTreeMap::new(),
+        anonymous: 0,
+        per_connection: None,
+        report: None,
+    }
+}
+
+/// The bar with the time left; plain lines where nobody sees a bar.
+struct Progress(ProgressBar);
+
+impl Progress {
+    /// For so many seconds of work.
+    fn new(seconds: f64) -> Self {
+        let bar = ProgressBar::new(millis(seconds));
+        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {eta} left  {msg}");
+        bar.set_style(style.expect("the template is well formed"));
+        Self(bar)
+    }
+
+    fn say(&self, text: &str) {
+        self.0.set_message(text.to_owned());
+    }
+
+    fn tell(&self, line: &str) {
+        if self.0.is_hidden() { eprintln!("{line}") } else { self.0.println(line) }
+    }
+
+    fn advance(&self, seconds: f64) {
+        self.0.inc(millis(seconds));
+    }
+
+    fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn millis(seconds: f64) -> u64 {
+    let millis = std::time::Duration::from_secs_f64(seconds).as_millis();
+    u64::try_from(millis).expect("a run takes less than 584 million years")
+}

@@ -1,0 +1,153 @@
+//! One server on its way: started on its processor, awaited, always ended.
+//!
+//! Knows a pid, a port and a log file. A server gets a directory of its own to write into, which goes with it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{self, Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::contender::{Contender, target_directory};
+use super::launch;
+
+/// How long a server may take to answer its first `PING`.
+const START: Duration = Duration::from_secs(10);
+
+/// How long a server may take to end after it was asked to.
+const END: Duration = Duration::from_secs(5);
+
+/// Between two looks at something that is awaited.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A running server. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// Its contender's name.
+    pub(super) name: &'static str,
+    /// Where it listens, on loopback.
+    pub(super) port: u16,
+    child: Child,
+    directory: PathBuf,
+}
+
+impl Server {
+    /// Starts a server on `core` and waits until it answers.
+    ///
+    /// # Errors
+    /// A sentence that says what happened, with the end of the server's log.
+    pub(super) fn start(contender: &Contender, core: usize) -> Result<Self, String> {
+        Self::spawn(contender, core)
+            .map_err(|error| format!("{} cannot be started: {error}", contender.name))
+            .and_then(|mut server| match server.await_answer() {
+                Ok(()) => Ok(server),
+                Err(what) => Err(format!("{} {what}; its log ends: {}", contender.name, server.log_end())),
+            })
+    }
+
+    fn spawn(contender: &Contender, core: usize) -> io::Result<Self> {
+        let port = free_port()?;
+        let directory = target_directory().join(format!("bench-run/{}-{port}", process::id()));
+        fs::create_dir_all(&directory)?;
+        let log = File::create(directory.join("log"))?;
+        let child = launch::on_core(core, contender.program())?
+            .args(contender.arguments(port))
+            .current_dir(&directory)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        Ok(Self { name: contender.name, port, child, directory })
+    }
+
+    /// The process that serves: launching executes in place.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The last lines of what the server printed.
+    pub(super) fn log_end(&self) -> String {
+        let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(5).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    }
+
+    fn await_answer(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + START;
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("ended before it answered ({status})"));
+            }
+            if ask(self.port, b"*1\r\n$4\r\nPING\r\n").is_ok_and(|(line, _)| !line.is_empty()) {
+                return Ok(());
+            }
+            thread::sleep(LOOK);
+        }
+        Err(format!("does not answer within {} s", START.as_secs()))
+    }
+
+    /// The numbers in one section of `INFO`, by field name; empty where the server has none.
+    pub(super) fn info(&self, section: &str) -> BTreeMap<String, i64> {
+        let request = format!("*2\r\n$4\r\nINFO\r\n${}\r\n{section}\r\n", section.len());
+        let Ok((header, mut rest)) = ask(self.port, request.as_bytes()) else { return BTreeMap::new() };
+        let length = header.trim_end().strip_prefix('$').and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut text = String::new();
+        if rest.by_ref().take(length).read_to_string(&mut text).is_err() {
+            return BTreeMap::new();
+        }
+        let field =
+            |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.parse().ok()));
+        text.lines().filter_map(field).filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        let pid = i32::try_from(self.pid()).expect("pids fit an i32");
+        kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+        let deadline = Instant::now() + END;
+        while Instant::now() < deadline {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            thread::sleep(LOOK);
+        }
+        eprintln!("{} did not end within {} s after SIGTERM: killed", self.name, END.as_secs());
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("{} (pid {}) may still run: {error}", self.name, self.pid());
+        }
+        // Nothing in it is worth keeping; an empty directory left behind does no harm.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A port that nobody listens on. Another process may take it before the server does; then starting fails.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Sends one request on a connection of its own: the reply's first line, and the stream behind it.
+fn ask(port: u16, request: &[u8]) -> io::Result<(String, BufReader<TcpStream>)> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.write_all(request)?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    Ok((line, reader))
+}

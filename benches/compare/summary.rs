@@ -1,0 +1,212 @@
+//! A record as a page of tables, for people. Knows what a record holds, and Markdown.
+
+use super::contender::NAMES;
+use super::plan::{RowName, Shape, Work};
+use super::record::{Record, Sample};
+use super::statistics::{Spread, spread};
+use super::verdict::{Judged, shapes};
+
+/// The summary.
+pub(super) fn markdown(record: &Record) -> String {
+    let mut text = format!("# Comparison of {}, commit {}\n\n", record.date, record.commit);
+    text.push_str(&facts(record));
+    if let Some(failure) = &record.failure {
+        text.push_str(&format!("\n**The run ended early:** {failure}\n"));
+    }
+    if !record.missing.is_empty() {
+        text.push_str("\nMissing:\n");
+        for missing in &record.missing {
+            text.push_str(&format!("- {}: {}\n", missing.name, missing.why));
+        }
+    }
+    text.push_str(&verdicts(&record.verdicts));
+    for (row, shape) in shapes(&record.samples) {
+        let samples: Vec<&Sample> =
+            record.samples.iter().filter(|sample| (sample.row, sample.shape) == (row, shape)).collect();
+        text.push_str(&format!("\n## {} — {}\n", row.text(), title(row, shape)));
+        text.push_str(&closed(&samples));
+        text.push_str(&load_bound(&samples));
+        text.push_str(&open(&samples));
+        text.push_str(&idle(&samples));
+    }
+    text
+}
+
+fn facts(record: &Record) -> String {
+    let machine = &record.machine;
+    let mut text = format!(
+        "{}, processors {}{}, {} MiB, kernel {}, governor: {}, clock source: {}. {}; load average at the start: {}.\n\n",
+        machine.processor,
+        machine.cores,
+        if machine.virtualized { ", virtual" } else { "" },
+        machine.memory_mib,
+        machine.kernel,
+        machine.governor,
+        machine.clocksource,
+        machine.pinning,
+        machine.load_average,
+    );
+    let counter = record.counter.unwrap_or("not counted: neither perf nor strace works here");
+    text.push_str(&format!(
+        "`cargo bench --bench compare -- {}`. `save \"\"` and `appendonly no` on all servers; `everysec`: not yet. \
+         CPU per operation is the growth of schedstat over all threads; medians (least to greatest). System calls: {}.\n\n",
+        record.flags, counter
+    ));
+    for (name, version) in &record.servers {
+        text.push_str(&format!("- {name}: {version}\n"));
+    }
+    text
+}
+
+fn title(row: RowName, shape: Shape) -> String {
+    match (row, shape.depth) {
+        (RowName::T11, _) => format!("{} idle connections after one `INCR`", shape.connections),
+        (_, 1) => format!("`INCR`, {} connections, unpipelined", shape.connections),
+        (_, depth) => format!("`INCR`, {} connections, {depth} deep", shape.connections),
+    }
+}
+
+fn verdicts(verdicts: &[Judged]) -> String {
+    if verdicts.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from(
+        "\n## Targets\n\n| row | shape | what | value | at most | |\n|---|---|---|---|---|---|\n",
+    );
+    for judged in verdicts {
+        let value = judged.value.map_or_else(|| "—".to_owned(), |value| shown(value, digits(value.median)));
+        let upper = judged.upper.map(|upper| format!(" (interval {upper:.2})")).unwrap_or_default();
+        let met = judged.met.map_or("no figures", |met| if met { "met" } else { "**missed**" });
+        let bound = judged.bound;
+        text.push_str(&format!(
+            "| {} | {} | {} | {value} | {bound:.*}{upper} | {met} |\n",
+            judged.row.text(),
+            judged.shape,
+            judged.what,
+            if bound < 10.0 { 2 } else { 0 }
+        ));
+    }
+    text
+}
+
+/// Saturated: processor time, throughput, switches, system calls.
+fn closed(samples: &[&Sample]) -> String {
+    let mut text = String::new();
+    for server in NAMES {
+        let column = |work: Work, pick: &dyn Fn(&Sample) -> Option<f64>| {
+            let same = samples.iter().filter(|sample| sample.server == server && sample.work == work);
+            spread(&same.filter_map(|sample| pick(sample)).collect::<Vec<f64>>())
+        };
+        let Some(cpu) = column(Work::Closed, &|sample| sample.cpu_us) else { continue };
+        if text.is_empty() {
+            text.push_str(
+                "\n| server | CPU/op, µs | of it user | op/s | waits/op | preempted/op | system calls/op | \
+                 server busy | load busy | memory, MiB |\n|---|---|---|---|---|---|---|---|---|---|\n",
+            );
+        }
+        let middle = |pick: &dyn Fn(&Sample) -> Option<f64>, digits: usize| {
+            column(Work::Closed, pick)
+                .map_or_else(|| "—".to_owned(), |spread| format!("{:.digits$}", spread.median))
+        };
+        let calls = column(Work::Calls, &|sample| sample.system_calls);
+        text.push_str(&format!(
+            "| {server} | {} | {} | {} | {} | {} | {} | {} % | {} % | {} |\n",
+            shown(cpu, digits(cpu.median)),
+            middle(&|sample| sample.user_us, digits(cpu.median)),
+            middle(&|sample| Some(sample.report.as_ref()?.rate), 0),
+            middle(&|sample| sample.voluntary, 4),
+            middle(&|sample| sample.involuntary, 4),
+            calls.map_or_else(|| "—".to_owned(), |calls| format!("{:.4}", calls.median)),
+            middle(&|sample| sample.server_load.map(|load| load * 100.0), 0),
+            middle(&|sample| Some(sample.report.as_ref()?.generator_load * 100.0), 0),
+            middle(&|sample| Some(sample.anonymous as f64 / f64::from(1 << 20)), 1),
+        ));
+    }
+    text
+}
+
+/// Names servers that had to wait for the load: fewer requests gather between two of their turns than if the load
+/// were faster, so that their figures are, if anything, too high.
+fn load_bound(samples: &[&Sample]) -> String {
+    let names: Vec<&str> = NAMES
+        .into_iter()
+        .filter(|&server| {
+            let of = samples.iter().filter(|sample| sample.server == server && sample.work == Work::Closed);
+            let idle =
+                of.filter_map(|sample| Some((sample.server_load?, sample.report.as_ref()?.generator_load)));
+            spread(&idle.map(|(server, load)| load - server).collect::<Vec<f64>>())
+                .is_some_and(|ahead| ahead.median > 0.05)
+        })
+        .collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("\nThe load was busier than the server, and so the limit, for: {}.\n", names.join(", "))
+}
+
+/// At half load: latencies.
+fn open(samples: &[&Sample]) -> String {
+    let mut text = String::new();
+    for server in NAMES {
+        let rounds: Vec<_> = samples
+            .iter()
+            .filter(|sample| sample.server == server && sample.work == Work::Open)
+            .filter_map(|sample| sample.report.as_ref())
+            .collect();
+        let Some(first) = rounds.first() else { continue };
+        if text.is_empty() {
+            text.push_str(
+                "\nAt a fixed rate, half of the slower server's capacity; µs from the intended send time:\n\n\
+                 | server | asked/s | done/s | p50 | p90 | p99 | p99.9 | p99.99 | max | sent late, p99 | rounds kept |\n\
+                 |---|---|---|---|---|---|---|---|---|---|---|\n",
+            );
+        }
+        let middle = |pick: &dyn Fn(&crate::load::report::Report) -> f64, digits: usize| {
+            let values: Vec<f64> = rounds.iter().map(|report| pick(report)).collect();
+            spread(&values).map_or_else(String::new, |spread| format!("{:.digits$}", spread.median))
+        };
+        let kept = rounds.iter().filter(|report| report.kept_up).count();
+        text.push_str(&format!(
+            "| {server} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {} | {kept} of {} |\n",
+            first.asked_rate.unwrap_or(0.0),
+            middle(&|report| report.rate, 0),
+            middle(&|report| report.latency.p50, 1),
+            middle(&|report| report.latency.p90, 1),
+            middle(&|report| report.latency.p99, 1),
+            middle(&|report| report.latency.p999, 1),
+            middle(&|report| report.latency.p9999, 1),
+            middle(&|report| report.latency.max, 1),
+            middle(&|report| report.late.map_or(0.0, |late| late.p99), 1),
+            rounds.len(),
+        ));
+    }
+    text
+}
+
+fn idle(samples: &[&Sample]) -> String {
+    let mut text = String::new();
+    for server in NAMES {
+        let of = samples.iter().filter(|sample| sample.server == server);
+        let Some(bytes) = spread(&of.filter_map(|sample| sample.per_connection).collect::<Vec<f64>>()) else {
+            continue;
+        };
+        if text.is_empty() {
+            text.push_str("\n| server | bytes per connection |\n|---|---|\n");
+        }
+        text.push_str(&format!("| {server} | {} |\n", shown(bytes, 0)));
+    }
+    text
+}
+
+fn shown(value: Spread, digits: usize) -> String {
+    format!("{:.digits$} ({:.digits$}–{:.digits$})", value.median, value.low, value.high)
+}
+
+/// Decimal places that leave three significant digits or so.
+fn digits(value: f64) -> usize {
+    match value {
+        value if value >= 100.0 => 0,
+        value if value >= 2.0 => 2,
+        _ => 3,
+    }
+}

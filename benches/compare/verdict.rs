@@ -1,0 +1,268 @@
+//! The targets T1 to T4 and T11 as data, and whether a run met them.
+//!
+//! A target without its figures is neither met nor missed: it says what is not there.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::contender::{BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, REDIS, VALKEY};
+use super::plan::{RowName, Shape, Work};
+use super::record::Sample;
+use super::statistics::{Spread, median, paired_ratio, spread};
+
+/// A figure of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Metric {
+    /// Processor time per operation.
+    Cpu,
+    /// System calls per operation.
+    Calls,
+    /// Latency at half load that half of the requests stay below.
+    P50,
+    /// The same for 99 %.
+    P99,
+    /// Bytes per idle connection.
+    Connection,
+}
+
+impl Metric {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU/op",
+            Self::Calls => "system calls/op",
+            Self::P50 => "p50 at half load",
+            Self::P99 => "p99 at half load",
+            Self::Connection => "bytes per idle connection",
+        }
+    }
+
+    fn work(self) -> Work {
+        match self {
+            Self::Cpu => Work::Closed,
+            Self::Calls => Work::Calls,
+            Self::P50 | Self::P99 => Work::Open,
+            Self::Connection => Work::Idle,
+        }
+    }
+
+    fn of(self, sample: &Sample) -> Option<f64> {
+        // Latencies of a generator that was late are its own.
+        let kept = sample.report.as_ref().filter(|report| report.kept_up);
+        let latency = kept.map(|report| report.latency);
+        match self {
+            Self::Cpu => sample.cpu_us,
+            Self::Calls => sample.system_calls,
+            Self::P50 => latency.map(|latency| latency.p50),
+            Self::P99 => latency.map(|latency| latency.p99),
+            Self::Connection => sample.per_connection,
+        }
+    }
+}
+
+/// One target: `metric` of `ours` is at most `bound` × the better of `against` (or `bound` itself against nobody).
+struct Target {
+    row: RowName,
+    metric: Metric,
+    ours: &'static str,
+    against: &'static [&'static str],
+    bound: f64,
+    /// Bound of the interval's upper end, where there is one.
+    upper: Option<f64>,
+    /// Shapes with fewer connections do not count.
+    connections: usize,
+}
+
+const fn target(row: RowName, metric: Metric, against: &'static [&'static str], bound: f64) -> Target {
+    Target { row, metric, ours: OURS, against, bound, upper: None, connections: 0 }
+}
+
+const TARGETS: [Target; 12] = [
+    target(RowName::T1, Metric::Cpu, &[REDIS, VALKEY], 0.50),
+    target(RowName::T2, Metric::Cpu, &[REDIS, VALKEY], 0.70),
+    target(RowName::T3, Metric::Cpu, &[REDIS], 0.90),
+    target(RowName::T3, Metric::Cpu, &[VALKEY], 0.90),
+    target(RowName::T3, Metric::Cpu, &[BARE_EPOLL], 1.05),
+    target(RowName::T3, Metric::Cpu, &[BARE_RING], 1.05),
+    Target { upper: Some(1.03), ..target(RowName::T4, Metric::Cpu, &[OURS_EPOLL_BUILD], 1.0) },
+    Target { connections: 50, ..target(RowName::T4, Metric::Calls, &[OURS_EPOLL_BUILD], 0.1) },
+    target(RowName::T4, Metric::P50, &[OURS_EPOLL_BUILD], 1.05),
+    target(RowName::T4, Metric::P99, &[OURS_EPOLL_BUILD], 1.05),
+    target(RowName::T11, Metric::Connection, &[], 400.0),
+    Target { ours: OURS_EPOLL, ..target(RowName::T11, Metric::Connection, &[], 400.0) },
+];
+
+/// A target and what came of it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Judged {
+    /// The row.
+    pub(super) row: RowName,
+    /// The shape.
+    pub(super) shape: Shape,
+    /// What is compared, in words.
+    pub(super) what: String,
+    /// Median and interval of the paired ratios (or of the figure itself); none = figures are not there.
+    pub(super) value: Option<Spread>,
+    /// At most this.
+    pub(super) bound: f64,
+    /// The interval's upper end at most this.
+    pub(super) upper: Option<f64>,
+    /// Whether it is met.
+    pub(super) met: Option<bool>,
+}
+
+/// The figures of one server under one shape, by round.
+pub(super) fn values(
+    samples: &[Sample],
+    row: RowName,
+    shape: Shape,
+    server: &str,
+    metric: Metric,
+) -> BTreeMap<usize, f64> {
+    samples
+        .iter()
+        .filter(|sample| sample.row == row && sample.shape == shape && sample.server == server)
+        .filter(|sample| sample.work == metric.work())
+        .filter_map(|sample| Some((sample.round, metric.of(sample)?)))
+        .collect()
+}
+
+/// Median and interval of the ratios of the rounds that both have.
+fn ratio(ours: &BTreeMap<usize, f64>, theirs: &BTreeMap<usize, f64>) -> Option<Spread> {
+    let pairs = ours.iter().filter_map(|(round, &ours)| Some((ours, *theirs.get(round)?)));
+    let (ours, theirs): (Vec<f64>, Vec<f64>) = pairs.unzip();
+    paired_ratio(&ours, &theirs)
+}
+
+/// Every row and shape that has samples, in order.
+pub(super) fn shapes(samples: &[Sample]) -> Vec<(RowName, Shape)> {
+    let mut seen = Vec::new();
+    for sample in samples {
+        if !seen.contains(&(sample.row, sample.shape)) {
+            seen.push((sample.row, sample.shape));
+        }
+    }
+    seen
+}
+
+/// Judges every target of the rows that were measured.
+pub(super) fn judge(samples: &[Sample]) -> Vec<Judged> {
+    let mut judged = Vec::new();
+    for (row, shape) in shapes(samples) {
+        let unpipelined = shape.depth == 1;
+        for target in
+            TARGETS.iter().filter(|target| target.row == row && shape.connections >= target.connections)
+        {
+            if unpipelined || !matches!(target.metric, Metric::P50 | Metric::P99) {
+                judged.push(judge_one(samples, target, shape));
+            }
+        }
+    }
+    judged
+}
+
+/// The figures without their rounds.
+pub(super) fn all(values: &BTreeMap<usize, f64>) -> Vec<f64> {
+    values.values().copied().collect()
+}
+
+fn judge_one(samples: &[Sample], target: &Target, shape: Shape) -> Judged {
+    let of = |server| values(samples, target.row, shape, server, target.metric);
+    let ours = of(target.ours);
+    let better = target
+        .against
+        .iter()
+        .filter_map(|&server| Some((server, median(&all(&of(server)))?)))
+        .min_by(|(_, one), (_, other)| one.total_cmp(other));
+    let value = match better {
+        Some((server, _)) => ratio(&ours, &of(server)),
+        None if target.against.is_empty() => spread(&all(&ours)),
+        None => None,
+    };
+    let against = match better {
+        Some((server, _)) => format!(" ÷ {server}"),
+        None if target.against.is_empty() => String::new(),
+        None => format!(" ÷ {} (no figures)", target.against.join(" or ")),
+    };
+    let met = value
+        .map(|value| value.median <= target.bound && target.upper.is_none_or(|upper| value.high <= upper));
+    Judged {
+        row: target.row,
+        shape,
+        what: format!("{} of {}{against}", target.metric.text(), target.ours),
+        value,
+        bound: target.bound,
+        upper: target.upper,
+        met,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Metric, RowName, Sample, Shape, Work, judge, ratio};
+
+    fn sample(row: RowName, server: &'static str, round: usize, cpu: f64) -> Sample {
+        Sample {
+            row,
+            shape: Shape { connections: 50, depth: 64 },
+            work: Work::Closed,
+            server,
+            round,
+            cpu_us: Some(cpu),
+            user_us: None,
+            voluntary: None,
+            involuntary: None,
+            server_load: None,
+            system_calls: None,
+            engine: BTreeMap::new(),
+            anonymous: 0,
+            per_connection: None,
+            report: None,
+        }
+    }
+
+    #[test]
+    fn the_better_peer_counts() {
+        let mut samples = Vec::new();
+        for round in 0..5 {
+            samples.push(sample(RowName::T1, "tallyring-uring", round, 0.18));
+            samples.push(sample(RowName::T1, "redis", round, 0.40));
+            samples.push(sample(RowName::T1, "valkey", round, 0.30));
+        }
+        let judged = judge(&samples);
+        assert_eq!(judged.len(), 1);
+        assert!((judged[0].value.unwrap().median - 0.6).abs() < 1e-9);
+        assert_eq!(judged[0].met, Some(false));
+        assert!(judged[0].what.ends_with("÷ valkey"), "{}", judged[0].what);
+    }
+
+    #[test]
+    fn only_rounds_that_both_have_are_paired() {
+        let ours = BTreeMap::from([(0, 1.0), (2, 3.0), (3, 5.0)]);
+        let theirs = BTreeMap::from([(0, 2.0), (1, 100.0), (2, 6.0)]);
+        let ratio = ratio(&ours, &theirs).unwrap();
+        assert_eq!((ratio.low, ratio.median, ratio.high), (0.5, 0.5, 0.5));
+    }
+
+    #[test]
+    fn without_figures_there_is_no_verdict() {
+        let judged = judge(&[sample(RowName::T1, "redis", 0, 0.4)]);
+        assert_eq!((judged.len(), judged[0].met), (1, None));
+    }
+
+    #[test]
+    fn an_interval_above_its_bound_misses_the_target() {
+        let mut samples = Vec::new();
+        for round in 0..15_u8 {
+            let ours = if round % 3 == 0 { 1.2 } else { 0.99 };
+            samples.push(sample(RowName::T4, "tallyring-uring", round.into(), ours));
+            samples.push(sample(RowName::T4, "tallyring-epoll-build", round.into(), 1.0));
+        }
+        let judged = judge(&samples);
+        let cpu = judged.iter().find(|judged| judged.what.starts_with(Metric::Cpu.text())).unwrap();
+        assert!(cpu.value.unwrap().median < 1.0);
+        assert_eq!(cpu.met, Some(cpu.value.unwrap().high <= 1.03));
+    }
+}

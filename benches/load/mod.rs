@@ -1,0 +1,75 @@
+//! The load generator: many connections on one thread, every reply checked, latencies without coordinated omission.
+//!
+//! Knows requests and replies as a client sees them. It refuses to know which server it talks to, what a round of
+//! a comparison is, or how processor time is measured. In reading order: what is asked ([`mix`]) and what a reply
+//! must look like ([`reply`]), one connection ([`client`]), the saturating loop ([`closed`]) and the fixed-rate
+//! loop ([`open`]), what is reported ([`report`]), and the command line ([`role`]).
+
+pub(crate) mod client;
+pub(crate) mod closed;
+pub(crate) mod idle;
+pub(crate) mod mix;
+pub(crate) mod open;
+pub(crate) mod reply;
+pub(crate) mod report;
+pub(crate) mod role;
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// Nanoseconds of a duration, in the type that histograms and schedules use.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).expect("a run lasts less than 584 years")
+}
+
+/// Why a run of load is worth nothing.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// A reply that no correct server sends; the text shows it.
+    WrongReply(String),
+    /// The server closed a connection.
+    Closed,
+    /// Nothing arrived although replies were due.
+    Stalled {
+        /// Requests without a reply.
+        outstanding: u64,
+    },
+    /// The fixed rate is far above what the server does.
+    Overloaded {
+        /// Requests without a reply.
+        outstanding: u64,
+    },
+    /// The world's fault.
+    Io(io::Error),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongReply(what) => write!(f, "wrong reply: {what}"),
+            Self::Closed => f.write_str("the server closed a connection"),
+            Self::Stalled { outstanding } => {
+                write!(f, "the server stopped answering with {outstanding} requests outstanding")
+            }
+            Self::Overloaded { outstanding } => {
+                write!(f, "{outstanding} requests are outstanding: the rate is above the server's capacity")
+            }
+            Self::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<nix::errno::Errno> for Fault {
+    fn from(errno: nix::errno::Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}

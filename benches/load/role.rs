@@ -1,0 +1,235 @@
+//! The load generator's command line, for people and for the harness.
+//!
+//! `load` prints a report; with `--handshake` it says `ready` after warming up, when no request is outstanding, and
+//! starts measuring on the next line of its input, so that whoever asked can read the server's clocks in between.
+
+use std::io::{BufRead, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::client::Clients;
+use super::closed::{self, Goal, Outcome};
+use super::mix::{Mix, Order, Source};
+use super::open::{self, Arrivals, PUNCTUAL, Pace};
+use super::report::{Latency, Own, Report};
+use super::{Fault, idle, nanos};
+
+/// Arguments of `load`.
+pub(crate) fn load_command() -> Command {
+    Command::new("load")
+        .about("asks a server and reports rate and latencies")
+        .arg(port())
+        .args(NUMBERS.map(|(name, default, help)| {
+            let range = value_parser!(u64).range(1..);
+            Arg::new(name).long(name).value_parser(range).default_value(default).help(help)
+        }))
+        .args(TIMES.map(|(name, default, help)| {
+            Arg::new(name).long(name).value_parser(value_parser!(f64)).default_value(default).help(help)
+        }))
+        .args(FLAGS.map(|(name, help)| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)))
+        .arg(
+            Arg::new("mix")
+                .long("mix")
+                .default_value("incr")
+                .help("incr, get, set, ping, mget:n, mincrby:n; a=3,b=1"),
+        )
+        .arg(
+            Arg::new("operations")
+                .long("operations")
+                .value_parser(value_parser!(u64))
+                .help("exactly this many"),
+        )
+        .arg(
+            Arg::new("rate")
+                .long("rate")
+                .value_parser(value_parser!(f64))
+                .help("requests a second; else all it takes"),
+        )
+        .arg(
+            Arg::new("seed")
+                .long("seed")
+                .value_parser(value_parser!(u64))
+                .help("of random keys and distances"),
+        )
+}
+
+/// Numbers from 1: name, default, help.
+const NUMBERS: [(&str, &str, &str); 3] = [
+    ("connections", "50", "connections"),
+    ("depth", "1", "requests in a pipeline (saturating loop)"),
+    ("keys", "1000000", "number of different keys"),
+];
+
+/// Seconds: name, default, help.
+const TIMES: [(&str, &str, &str); 2] =
+    [("seconds", "2", "how long to measure"), ("warm", "0.3", "how long to run before that")];
+
+/// Flags: name, help.
+const FLAGS: [(&str, &str); 4] = [
+    ("sequential", "keys in order, not random"),
+    ("uniform", "equal distances between requests, not exponential ones"),
+    ("json", "report as one line of JSON"),
+    ("handshake", "say ready when warm, start on a line"),
+];
+
+/// Arguments of `idle`.
+pub(crate) fn idle_command() -> Command {
+    let count = value_parser!(u64).range(1..);
+    Command::new("idle")
+        .about("opens connections, asks once on each, says ready, holds them until a line arrives")
+        .arg(port())
+        .arg(Arg::new("connections").long("connections").value_parser(count).default_value("9000"))
+}
+
+fn port() -> Arg {
+    Arg::new("port")
+        .long("port")
+        .value_parser(value_parser!(u16))
+        .required(true)
+        .help("of the server, on loopback")
+}
+
+/// Loopback, with the port that was given.
+fn address(matches: &ArgMatches) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, *matches.get_one::<u16>("port").expect("the port is required")))
+}
+
+/// Runs `idle`.
+///
+/// # Errors
+/// See [`idle::hold`].
+pub(crate) fn run_idle(
+    matches: &ArgMatches,
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> Result<(), Fault> {
+    idle::hold(address(matches), count(matches, "connections"), input, output)
+}
+
+/// Runs `load`: warm-up, then the measured part, then the report.
+///
+/// # Errors
+/// Faults of the run, and arguments that make no sense together.
+pub(crate) fn run_load(
+    matches: &ArgMatches,
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> Result<(), Fault> {
+    let asked = Asked::read(matches)?;
+    let order = if matches.get_flag("sequential") { Order::Sequential } else { Order::Random };
+    let mut source = Source::new(asked.mix.clone(), asked.keys, order, asked.seed);
+    let mut clients = Clients::connect(address(matches), asked.connections)?;
+    if !asked.warm.is_zero() {
+        asked.once(&mut clients, &mut source, Goal::Time(asked.warm))?;
+    }
+    if matches.get_flag("handshake") {
+        writeln!(output, "ready")?;
+        output.flush()?;
+        if input.read_line(&mut String::new())? == 0 {
+            return Err(fault("nobody waits for the report any more"));
+        }
+    }
+    let own = Own::now();
+    let named = source.keys_named();
+    let outcome = asked.once(&mut clients, &mut source, asked.goal)?;
+    let report = asked.report(&outcome, source.keys_named() - named, own.elapsed());
+    if matches.get_flag("json") {
+        let line = serde_json::to_string(&report).map_err(|error| fault(&error.to_string()))?;
+        writeln!(output, "{line}")?;
+    } else {
+        writeln!(output, "{report}")?;
+    }
+    Ok(output.flush()?)
+}
+
+/// The arguments of a run, checked.
+struct Asked {
+    mix: Mix,
+    keys: u64,
+    connections: usize,
+    depth: usize,
+    warm: Duration,
+    goal: Goal,
+    pace: Option<Pace>,
+    seed: u64,
+}
+
+impl Asked {
+    fn read(matches: &ArgMatches) -> Result<Self, Fault> {
+        let mix: &String = matches.get_one("mix").expect("mix has a default");
+        let seconds = |name: &str| {
+            let seconds = *matches.get_one::<f64>(name).expect("times have defaults");
+            let sane = (0.0..=3600.0).contains(&seconds);
+            sane.then(|| Duration::from_secs_f64(seconds)).ok_or_else(|| fault("times are 0 to 3600 seconds"))
+        };
+        let seed = matches.get_one("seed").copied().unwrap_or_else(fresh_seed);
+        let arrivals = if matches.get_flag("uniform") { Arrivals::Uniform } else { Arrivals::Poisson };
+        let pace = match matches.get_one::<f64>("rate").copied() {
+            Some(rate) if !(1.0..=1e8).contains(&rate) => {
+                return Err(fault("a rate is 1 to 100 million a second"));
+            }
+            rate => rate.map(|rate| Pace { rate, arrivals, seed: seed ^ 1 }),
+        };
+        let goal = match matches.get_one::<u64>("operations") {
+            Some(_) if pace.is_some() => return Err(fault("a fixed rate runs for a time, not for a count")),
+            Some(&operations) => Goal::Operations(operations),
+            None => Goal::Time(seconds("seconds")?),
+        };
+        Ok(Self {
+            mix: mix.parse().map_err(|error: String| fault(&error))?,
+            keys: *matches.get_one("keys").expect("keys has a default"),
+            connections: count(matches, "connections"),
+            depth: count(matches, "depth"),
+            warm: seconds("warm")?,
+            goal,
+            pace,
+            seed,
+        })
+    }
+
+    fn once(&self, clients: &mut Clients, source: &mut Source, goal: Goal) -> Result<Outcome, Fault> {
+        match (self.pace, goal) {
+            (Some(pace), Goal::Time(time)) => open::run(clients, source, pace, time),
+            (None, _) | (_, Goal::Operations(_)) => closed::run(clients, source, self.depth, goal),
+        }
+    }
+
+    fn report(&self, outcome: &Outcome, keys_named: u64, busy: Duration) -> Report {
+        let seconds = outcome.time.as_secs_f64();
+        let rate = outcome.operations as f64 / seconds;
+        let kept_up =
+            outcome.late.as_ref().is_none_or(|late| late.value_at_quantile(0.99) <= nanos(PUNCTUAL));
+        Report {
+            mix: self.mix.to_string(),
+            connections: self.connections,
+            depth: if self.pace.is_some() { 1 } else { self.depth },
+            keys: self.keys,
+            seed: self.seed,
+            operations: outcome.operations,
+            keys_named,
+            seconds,
+            asked_rate: self.pace.map(|pace| pace.rate),
+            rate,
+            latency: Latency::of(&outcome.latency),
+            late: outcome.late.as_ref().map(Latency::of),
+            kept_up,
+            generator_load: busy.as_secs_f64() / seconds,
+            generator_rss: crate::procfs::rss_bytes(std::process::id()).unwrap_or(0),
+        }
+    }
+}
+
+fn count(matches: &ArgMatches, name: &str) -> usize {
+    let count = *matches.get_one::<u64>(name).expect("counts have defaults");
+    usize::try_from(count).expect("a usize has 64 bits here")
+}
+
+fn fresh_seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, nanos)
+}
+
+fn fault(text: &str) -> Fault {
+    Fault::Io(std::io::Error::other(text.to_owned()))
+}
