@@ -11,8 +11,8 @@
 use core::net::SocketAddr;
 
 use crate::buffer::outgoing::{OutPool, Outgoing};
-use crate::command::Command;
 use crate::command::session::Session;
+use crate::command::{Command, Parts};
 use crate::limits;
 use crate::resp::decode::Framing;
 use crate::table::effect::Lsn;
@@ -138,6 +138,17 @@ impl Input {
         self.carry.extend_from_slice(bytes);
     }
 
+    /// The bytes that wait.
+    pub fn waiting(&self) -> &[u8] {
+        &self.carry[self.consumed..]
+    }
+
+    /// The first `bytes` of those that wait are done with.
+    pub fn skip(&mut self, bytes: usize) {
+        self.consumed += bytes;
+        debug_assert!(self.consumed <= self.carry.len(), "no more than there are");
+    }
+
     /// Takes the waiting bytes out, for decoding; [`Input::put_back`] returns them.
     pub fn take(&mut self) -> (Vec<u8>, usize) {
         (std::mem::take(&mut self.carry), std::mem::take(&mut self.consumed))
@@ -188,6 +199,20 @@ impl Spare {
     }
 }
 
+/// A request that is worked off while it arrives.
+#[derive(Debug)]
+pub enum Stream {
+    /// Executed in parts.
+    Parts {
+        /// What is executed.
+        command: &'static Command,
+        /// How far it has come.
+        parts: Parts,
+    },
+    /// Refused by its first arguments: dropped to its end, then answered with this error.
+    Refused(Vec<u8>),
+}
+
 /// One client.
 #[derive(Debug)]
 pub struct Connection {
@@ -199,6 +224,8 @@ pub struct Connection {
     pub input: Input,
     /// How far the first of them are decoded.
     pub framing: Framing,
+    /// The request they belong to, where it is worked off as it arrives.
+    pub stream: Option<Box<Stream>>,
     /// Unsent replies; absent while there are none.
     pub outgoing: Option<Box<Outgoing>>,
     /// Position that the unsent replies wait for.
@@ -239,6 +266,7 @@ impl Connection {
             client,
             input: Input::default(),
             framing: Framing::default(),
+            stream: None,
             outgoing: None,
             wait: 0,
             generation,
@@ -300,6 +328,19 @@ impl Connection {
             Phase::Closing => End::All,
         };
         Wants { read, send, end }
+    }
+
+    /// Whether the bytes that wait are the beginning of a request, and `threshold` or more.
+    pub fn is_large(&self, threshold: usize) -> bool {
+        self.input.len() >= threshold
+            && self.framing.declared() > 1
+            && self.stream.is_none()
+            && self.runnable()
+    }
+
+    /// Unsent replies above which it is not read from.
+    pub fn soft_mark(&self) -> usize {
+        if self.stream.is_some() { limits::STREAM_UNSENT } else { limits::UNSENT_SOFT }
     }
 
     /// Draws the conclusions from what happened last: which phase it is in now. True = the phase is new.

@@ -28,7 +28,7 @@ pub const BATCH: usize = 32;
 pub const TURN_BYTES: usize = 64 * 1024;
 
 /// Bytes that wait undecoded in a connection before it is no longer read from.
-pub const BACKLOG_BYTES: usize = 256 * 1024;
+pub const BACKLOG_BYTES: usize = 64 * 1024;
 
 /// Memory of emptied carries that a worker keeps for the next incomplete request: a backlog for each of a few busy
 /// connections. What is above goes back to the allocator.
@@ -36,6 +36,9 @@ pub const SPARE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Unsent replies above which a connection is not read from.
 pub const UNSENT_SOFT: usize = 1024 * 1024;
+
+/// Unsent replies above which a request that is executed in parts waits: what a client that reads needs to be busy.
+pub const STREAM_UNSENT: usize = 64 * 1024;
 
 /// Milliseconds without a byte of reply leaving after which a connection above the soft mark is read from
 /// again: its client may be one that writes everything before it reads.
@@ -86,6 +89,8 @@ pub struct Limits {
     pub max_args: usize,
     /// Bytes of one request (`client-query-buffer-limit`).
     pub query_buffer: usize,
+    /// Bytes of an incomplete request from which on it may be executed in parts (`stream-threshold`).
+    pub stream_threshold: usize,
     /// Bytes of unsent replies above which a connection is closed (`client-output-buffer-limit normal`), 0 = none.
     pub output_buffer: usize,
     /// Seconds after which an idle connection is closed (`timeout`), 0 = never.
@@ -111,6 +116,7 @@ impl Default for Limits {
             max_bulk: 1024 * 1024,
             max_args: 1024 * 1024,
             query_buffer: 64 * 1024 * 1024,
+            stream_threshold: 64 * 1024,
             output_buffer: 256 * 1024 * 1024,
             idle_seconds: 0,
             keepalive_seconds: 300,

@@ -13,6 +13,7 @@ mod host;
 mod mailbox;
 mod patience;
 mod questions;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -237,6 +238,9 @@ impl Worker {
 
     /// The engine has closed a connection and nothing of it is in flight.
     pub fn closed(&mut self, token: Token) {
+        if self.streams(token) {
+            self.abandon(token.slot as usize, "the client went away");
+        }
         let Some(mut connection) = self.take(token) else { return };
         connection.input.clear(&mut self.spare);
         // Relaxed: counts, as in `admit`.
@@ -286,6 +290,9 @@ impl Worker {
             self.keep(token, bytes);
             self.resume(token);
         }
+        if self.begin_stream(token.slot as usize) {
+            self.resume(token);
+        }
         self.settle(token);
     }
 
@@ -324,7 +331,7 @@ impl Worker {
             // The usual: everything has left, and nothing new is wanted.
             return;
         }
-        if connection.stalled && connection.unsent() <= limits::UNSENT_SOFT {
+        if connection.stalled && connection.unsent() <= connection.soft_mark() {
             // Its entry on the list of stalled connections is dropped when it is come across.
             connection.stalled = false;
             self.resume(token);

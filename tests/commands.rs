@@ -199,6 +199,7 @@ impl Server {
                         host: &mut self.host,
                         tally: &mut self.tally,
                         wait: 0,
+                        parts: None,
                     };
                     let outcome = (command.run)(&mut call);
                     (Some(outcome), call.wait)

@@ -150,7 +150,9 @@ pub static TOUCH: Command = Command {
 const KEYS: &[Argument] = &[Argument::KEY.many()];
 
 fn mget(call: &mut Call<'_>) -> Outcome {
-    call.reply.array(call.args.len() - 1);
+    if call.begins() {
+        call.reply.array(call.count() - 1);
+    }
     call.at_each::<1>(|place, _| {
         place.show();
     });
@@ -170,14 +172,16 @@ fn mincrby(call: &mut Call<'_>) -> Outcome {
     if !paired(call) {
         return Outcome::Done;
     }
-    call.reply.array(call.args.len() / 2);
+    if call.begins() {
+        call.reply.array(call.count() / 2);
+    }
     call.at_each::<2>(counter::add_element);
     Outcome::Done
 }
 
 /// Whether each key has its partner; if not, the reply says so.
 fn paired(call: &mut Call<'_>) -> bool {
-    let paired = call.args.len() % 2 == 1;
+    let paired = call.count() % 2 == 1;
     if !paired {
         call.reply.error_parts([
             b"ERR wrong number of arguments for '".as_slice(),
@@ -191,13 +195,19 @@ fn paired(call: &mut Call<'_>) -> bool {
 fn remove(call: &mut Call<'_>) -> Outcome {
     let mut removed = 0;
     call.at_each::<1>(|place, _| removed += usize::from(place.remove()));
-    call.reply.count(removed);
-    Outcome::Done
+    tell(call, removed)
 }
 
 fn count(call: &mut Call<'_>) -> Outcome {
     let mut found = 0;
     call.at_each::<1>(|place, _| found += usize::from(place.find()));
-    call.reply.count(found);
+    tell(call, found)
+}
+
+/// Replies with the sum once the whole request is done.
+fn tell(call: &mut Call<'_>, counted: usize) -> Outcome {
+    if let Some(sum) = call.sum(counted) {
+        call.reply.count(sum);
+    }
     Outcome::Done
 }

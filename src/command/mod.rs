@@ -328,6 +328,38 @@ pub struct Call<'a> {
     pub tally: &'a mut Tally,
     /// Highest position that the reply must wait for: the last change of every segment it looked at.
     pub wait: Lsn,
+    /// Where the request is executed in parts: `args` are this part's, without the name.
+    pub parts: Option<&'a mut Parts>,
+}
+
+/// How far a request has come that is executed while it arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Arguments of the whole request, its name included.
+    pub count: usize,
+    /// Those of earlier parts, its name included: `done <= count`.
+    pub done: usize,
+    /// What earlier parts have counted.
+    pub sum: usize,
+}
+
+impl Call<'_> {
+    /// Arguments of the whole request, its name included.
+    fn count(&self) -> usize {
+        self.parts.as_ref().map_or(self.args.len(), |parts| parts.count)
+    }
+
+    /// Whether nothing of the request was executed before.
+    fn begins(&self) -> bool {
+        self.parts.as_ref().is_none_or(|parts| parts.done == 1)
+    }
+
+    /// Adds to what the request counts: the whole sum, once nothing of the request is left.
+    fn sum(&mut self, counted: usize) -> Option<usize> {
+        let Some(parts) = &mut self.parts else { return Some(counted) };
+        parts.sum += counted;
+        (parts.done + self.args.len() == parts.count).then_some(parts.sum)
+    }
 }
 
 impl std::fmt::Debug for Call<'_> {

@@ -151,11 +151,12 @@ impl<'a> Call<'a> {
     /// segments locked from the first to the last. With `STEP` 2, each key's value comes along.
     pub fn at_each<const STEP: usize>(&mut self, mut work: impl FnMut(&mut Place<'_, 'a>, &'a [u8])) {
         const { assert!(STEP == 1 || STEP == 2, "keys alone, or keys and values in turn") };
-        if self.args.len() == 1 + STEP {
-            let value = if STEP == 2 { self.args.get(2) } else { &[] };
-            return self.at(1, |place| work(place, value));
+        let first = usize::from(self.parts.is_none());
+        if self.args.len() == first + STEP {
+            let value = if STEP == 2 { self.args.get(first + 1) } else { &[] };
+            return self.at(first, |place| work(place, value));
         }
-        let mut rest = self.args.tail(1);
+        let mut rest = self.args.tail(first);
         let mut set = SegmentSet::default();
         let mut groups = [Group::new(), Group::new()];
         groups[0].fill::<STEP>(self.table, &mut rest);

@@ -55,6 +55,36 @@ pub fn resolve<'a>(args: &Args<'a>) -> Result<&'static Command, Refusal<'a>> {
     Ok(command)
 }
 
+/// What can be said of a request of `declared` arguments of which only the first, `args`, have arrived: its command, or
+/// why it will be refused. `None`: too early to say.
+pub fn foresee<'a>(args: &Args<'a>, declared: usize) -> Result<Option<&'static Command>, Refusal<'a>> {
+    let Some(command) = lookup(args.get(0)) else {
+        let quoted: usize = args.tail(1).map(|argument| argument.len() + 3).sum();
+        // The error quotes arguments, and is the same however the request arrives.
+        let enough = quoted >= QUOTED || args.len() == declared;
+        return if enough { Err(Refusal::UnknownCommand(*args)) } else { Ok(None) };
+    };
+    let (container, command) = match (command.subcommands, args.len()) {
+        ([], _) => (None, command),
+        (_, 1) => return Ok(None),
+        _ => match subcommand(command, args.get(1)) {
+            Some(found) => (Some(command), found),
+            None => return Err(Refusal::UnknownSubcommand(command, args.get(1))),
+        },
+    };
+    let unpaired = command.flags.has(Flags::STREAMS) && !(declared - 1).is_multiple_of(command.keys.step);
+    if !command.accepts(declared) || unpaired {
+        return Err(Refusal::Arity(container, command));
+    }
+    Ok(Some(command))
+}
+
+/// Whether a key among `args` is too long for a command that is executed in parts.
+pub fn long_key<'a>(command: &Command, args: &Args<'a>) -> Option<Refusal<'a>> {
+    let mut keys = args.tail(0).step_by(command.keys.step);
+    keys.find(|key| key.len() > KEY_BYTES).map(|key| Refusal::LongKey(key.len()))
+}
+
 /// The subcommand of this name, in whatever case it is written.
 pub fn subcommand(container: &'static Command, name: &[u8]) -> Option<&'static Command> {
     container.subcommands.iter().find(|command| command.name.as_bytes().eq_ignore_ascii_case(name))

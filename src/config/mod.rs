@@ -191,6 +191,7 @@ impl Config {
             max_bulk: self.proto_max_bulk_len,
             max_args: self.proto_max_multibulk_len,
             query_buffer: self.client_query_buffer_limit,
+            stream_threshold: self.stream_threshold,
             output_buffer: self.client_output_buffer_limit.normal.hard,
             idle_seconds: u64::from(self.timeout),
             keepalive_seconds: self.tcp_keepalive,

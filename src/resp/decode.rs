@@ -40,6 +40,8 @@ pub struct Framing {
     remaining: u32,
     /// Length of the argument whose body is awaited, once its header was read.
     body: Option<u32>,
+    /// Complete arguments before `framed` that [`part`] has not given out, because their step is not complete.
+    kept: u32,
 }
 
 /// What decoding found at the start of the bytes.
@@ -109,6 +111,88 @@ impl ProtocolError {
             out.extend_from_slice(&[byte, b'\'']);
         }
     }
+}
+
+/// What is there of a request that is executed while it arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Complete arguments in the first `bytes` bytes, which will not be looked at again. Their spans were appended.
+    Arguments {
+        /// Bytes to drop once the arguments are done with.
+        bytes: usize,
+        /// They are the request's last.
+        last: bool,
+    },
+    /// What comes next is not the protocol; there were no arguments before it.
+    Malformed(ProtocolError),
+}
+
+impl Framing {
+    /// Arguments that the request declares, 0 while that is not known.
+    pub fn declared(&self) -> usize {
+        self.count as usize
+    }
+}
+
+/// Prepares an unfinished request, all of whose bytes are in `input`, for being decoded in parts. False: it is none
+/// of which the arguments are counted yet.
+pub fn rewind(framing: &mut Framing, input: &[u8], rules: &Rules) -> bool {
+    if framing.count == 0 {
+        return false;
+    }
+    *framing = Framing::default();
+    matches!(header(framing, input, rules), Progress::Done)
+}
+
+/// Decodes the next arguments of a request that [`rewind`] has prepared, in multiples of `step` and at most `most`, a
+/// multiple of it. `input` begins where the last part ended, at first with the whole request.
+pub fn part(
+    framing: &mut Framing,
+    input: &[u8],
+    spans: &mut Vec<Span>,
+    (step, most): (usize, usize),
+    rules: &Rules,
+) -> Part {
+    debug_assert!(framing.count > 0 && spans.is_empty(), "a request whose arguments are counted");
+    debug_assert!(most.is_multiple_of(step) && most > 0, "whole steps");
+    // Complete arguments of a step that was not: their bytes were kept, and are short work.
+    let mut kept = Framing { framed: 0, scanned: 0, remaining: framing.kept, body: None, ..*framing };
+    while let Argument::At(span) = argument_of(&mut kept, input, rules) {
+        spans.push(span);
+    }
+    let mut bytes = 0;
+    let mut malformed = None;
+    while spans.len() < most && framing.remaining > 0 {
+        match argument(framing, input, rules) {
+            Argument::At(span) => spans.push(span),
+            Argument::Over(outcome) => {
+                if let Decoded::Malformed(error) = outcome {
+                    malformed = Some(error);
+                }
+                break;
+            }
+        }
+        if spans.len().is_multiple_of(step) {
+            bytes = framing.framed;
+        }
+    }
+    let odd = spans.len() % step;
+    spans.truncate(spans.len() - odd);
+    if let Some(error) = malformed.filter(|_| spans.is_empty()) {
+        return Part::Malformed(error);
+    }
+    if step == 1 {
+        // Including a header whose body is awaited. In larger steps it is needed to find that argument again.
+        bytes = framing.framed;
+    }
+    framing.kept = narrow(odd);
+    framing.framed -= bytes;
+    Part::Arguments { bytes: bytes as usize, last: framing.remaining == 0 }
+}
+
+/// The next argument, as long as any remain.
+fn argument_of(framing: &mut Framing, input: &[u8], rules: &Rules) -> Argument {
+    if framing.remaining == 0 { Argument::Over(Decoded::Incomplete) } else { argument(framing, input, rules) }
 }
 
 /// Decodes the request at the start of `input`, which holds everything received since the request began.

@@ -209,6 +209,11 @@ impl<'a> Encoder<'a> {
         }
     }
 
+    /// A reply that was encoded before.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.put(bytes);
+    }
+
     fn line(&mut self, kind: u8, text: &[u8]) {
         self.room(1);
         self.block.push(kind);

@@ -64,6 +64,13 @@ impl Batch {
         }
     }
 
+    /// The batch's memory for positions, empty: for a request that is decoded by itself.
+    pub(super) fn scratch(&mut self) -> &mut Vec<Span> {
+        self.requests.clear();
+        self.spans.clear();
+        &mut self.spans
+    }
+
     /// Number of requests.
     pub(super) fn len(&self) -> usize {
         self.requests.len()

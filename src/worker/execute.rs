@@ -9,12 +9,13 @@ use super::{Token, Worker, token_of};
 use crate::buffer::outgoing::{OutPool, Outgoing};
 use crate::command::client_list::Question;
 use crate::command::resolve::{permit, resolve};
-use crate::command::{Call, Now, Outcome, Tally};
+use crate::command::{Call, Command, Now, Outcome, Parts, Tally};
 use crate::connection::{Connection, Phase};
 use crate::limits;
 use crate::resp::args::Args;
 use crate::resp::decode::{Framing, ProtocolError, Rules};
 use crate::resp::encode::Encoder;
+use crate::table::KeyHash;
 use crate::table::effect::{Effect, EffectSink, Lsn};
 
 impl Worker {
@@ -61,6 +62,15 @@ impl Worker {
     pub(super) fn execute(&mut self, token: Token, input: &mut [u8]) -> usize {
         let mut used = 0;
         loop {
+            if self.streams(token) {
+                used += self.execute_parts(token.slot as usize, &input[used..]);
+                if !self
+                    .get(token)
+                    .is_some_and(|connection| connection.runnable() && connection.stream.is_none())
+                {
+                    return used;
+                }
+            }
             let (bytes, question) = self.execute_batches(token.slot as usize, &mut input[used..]);
             used += bytes;
             let goes_on = question.is_some_and(|question| self.ask(token, question));
@@ -71,6 +81,7 @@ impl Worker {
     }
 
     fn execute_batches(&mut self, slot: usize, input: &mut [u8]) -> (usize, Option<Question>) {
+        let rules = self.rules(slot);
         let Self { connections, batch, pool, shared, counts, limits, .. } = self;
         let connection = connections.get_mut(slot).expect("the caller found it");
         if connection.turn != self.turn {
@@ -89,11 +100,8 @@ impl Worker {
                 self.throttled.push_back(token_of(slot, connection));
                 break;
             }
-            let rules = Rules {
-                max_args: limits.max_args,
-                max_bulk: limits.max_bulk,
-                authenticated: connection.session.authenticated,
-            };
+            // The first of a batch may have been `AUTH`.
+            let rules = Rules { authenticated: connection.session.authenticated, ..rules };
             let rest = &mut input[used..];
             let stop = batch.fill(&mut connection.framing, rest, &rules, budget, &scene.shared.table);
             let now = Now { unix_us: self.clock.unix_us() };
@@ -148,12 +156,7 @@ impl Worker {
         }
         let unsent = connection.unsent();
         if limits.refuse_unsent(unsent) {
-            let (id, most) = (connection.session.id, limits.output_buffer);
-            log::warn!(
-                "closing client id={id}: {unsent} bytes of replies wait, client-output-buffer-limit is {most}"
-            );
-            counts.output_overflows += 1;
-            connection.phase = Phase::Closing;
+            self.close_overflowing(slot);
         } else if let Some(error) = malformed {
             let mut text = Vec::with_capacity(64);
             error.write(&mut text);
@@ -162,17 +165,28 @@ impl Worker {
             self.refuse(token, &text);
         }
     }
+
+    /// Closes a connection whose client does not take its replies.
+    pub(super) fn close_overflowing(&mut self, slot: usize) {
+        let connection = self.connections.get_mut(slot).expect("the caller found it");
+        let (id, unsent, most) = (connection.session.id, connection.unsent(), self.limits.output_buffer);
+        log::warn!(
+            "closing client id={id}: {unsent} bytes of replies wait, client-output-buffer-limit is {most}"
+        );
+        self.counts.output_overflows += 1;
+        connection.phase = Phase::Closing;
+    }
 }
 
 /// What a command runs in, besides its connection.
-struct Scene<'a> {
-    shared: &'a Arc<Shared>,
-    counts: &'a mut Counts,
-    pool: &'a mut OutPool,
-    id: usize,
-    now_ms: u64,
+pub(super) struct Scene<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) counts: &'a mut Counts,
+    pub(super) pool: &'a mut OutPool,
+    pub(super) id: usize,
+    pub(super) now_ms: u64,
     /// A directive was changed.
-    reload: bool,
+    pub(super) reload: bool,
 }
 
 impl Scene<'_> {
@@ -187,21 +201,46 @@ impl Scene<'_> {
         outgoing: &mut Outgoing,
     ) -> Outcome {
         self.counts.commands += 1;
-        let (block, mut spiller) = outgoing.writer(self.pool);
-        let mut reply = Encoder::new(block, &mut spiller, connection.session.protocol);
         let Some(command) = request.command else {
-            if let Err(refusal) = resolve(&args) {
-                refusal.encode(&mut reply);
-                self.counts.errors += 1;
-            }
-            return Outcome::Done;
+            return self.refuse(connection, outgoing, |reply| {
+                if let Err(refusal) = resolve(&args) {
+                    refusal.encode(reply);
+                }
+            });
         };
         if let Err(text) = permit(&connection.session, command) {
-            reply.error(text);
-            self.counts.errors += 1;
-            return Outcome::Done;
+            return self.refuse(connection, outgoing, |reply| reply.error(text));
         }
         connection.client.last_command = Some(command);
+        self.call(connection, command, args, (request.hash, now), outgoing, None)
+    }
+
+    #[cold]
+    fn refuse(
+        &mut self,
+        connection: &Connection,
+        outgoing: &mut Outgoing,
+        encode: impl FnOnce(&mut Encoder<'_>),
+    ) -> Outcome {
+        self.counts.errors += 1;
+        let (block, mut spiller) = outgoing.writer(self.pool);
+        encode(&mut Encoder::new(block, &mut spiller, connection.session.protocol));
+        Outcome::Done
+    }
+
+    /// Runs a command on its arguments, or on a part of them. `hashed` is the first key's hash, where it is known.
+    #[inline]
+    pub(super) fn call(
+        &mut self,
+        connection: &mut Connection,
+        command: &'static Command,
+        args: Args<'_>,
+        (hashed, now): (Option<KeyHash>, Now),
+        outgoing: &mut Outgoing,
+        parts: Option<&mut Parts>,
+    ) -> Outcome {
+        let (block, mut spiller) = outgoing.writer(self.pool);
+        let reply = Encoder::new(block, &mut spiller, connection.session.protocol);
         let mut host = CallHost {
             shared: self.shared,
             client: &connection.client,
@@ -213,7 +252,7 @@ impl Scene<'_> {
         let mut call = Call {
             command,
             args,
-            hashed: request.hash,
+            hashed,
             now,
             table: &self.shared.table,
             session: &mut connection.session,
@@ -222,6 +261,7 @@ impl Scene<'_> {
             host: &mut host,
             tally: &mut tally,
             wait: 0,
+            parts,
         };
         let outcome = (command.run)(&mut call);
         connection.wait = connection.wait.max(call.wait);

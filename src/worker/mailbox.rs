@@ -211,6 +211,8 @@ stats! {
     protocol_errors,
     /// Connections closed for unsent replies above `client-output-buffer-limit`.
     output_overflows,
+    /// Requests that were worked off while they arrived.
+    streamed,
     /// Connections closed for a request above `client-query-buffer-limit`.
     query_overflows,
     /// Changes to keys.

@@ -45,7 +45,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // Session state, the request being discarded or streamed, and the position that replies wait for.
     (
         "connection",
-        &["resp", "buffer", "command::session", "command::Command", "table::effect::Lsn", "limits"],
+        &[
+            "resp",
+            "buffer",
+            "command::session",
+            "command::Command",
+            "command::Parts",
+            "table::effect::Lsn",
+            "limits",
+        ],
     ),
     ("command", &["resp", "table", "limits"]),
     ("journal", &["table::effect", "limits"]),

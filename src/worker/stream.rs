@@ -1,0 +1,259 @@
+//! Requests too large to be held: executed while they arrive, or dropped while they arrive.
+//!
+//! A multibulk request of which [`limits::Limits::stream_threshold`] bytes are there and which is not complete is
+//! looked at once more with every block: by its first arguments it is either
+//!
+//! - **refused** (no such command, arity, permission): its bytes are dropped as they come, and the error leaves when
+//!   the last of them has come, so that framing and order of replies are as for any other request; or
+//! - one whose keys stand on their own (`MGET`, `DEL`, `MINCRBY` …): its complete arguments are executed and dropped; or
+//! - held until it is complete, as all others.
+//!
+//! What was executed stays executed if the client goes away or sends something malformed.
+
+use super::execute::Scene;
+use super::{Token, Worker, token_of};
+use crate::command::resolve::{Refusal, foresee, long_key, permit};
+use crate::command::{Flags, Now, Parts};
+use crate::connection::{Phase, Stream};
+use crate::limits;
+use crate::resp::args::Args;
+use crate::resp::decode::{Framing, Part, ProtocolError, Rules, part, rewind};
+use crate::resp::encode::{Encoder, Protocol, Spill};
+
+/// How a part ended.
+enum Ended {
+    /// More bytes are needed.
+    Incomplete,
+    /// The connection had its share of the turn, or its replies have to leave first.
+    Full,
+    /// The request is over.
+    Complete,
+    /// What came is not the protocol.
+    Malformed(ProtocolError),
+    /// It cannot go on: the error, encoded.
+    Refused(Vec<u8>),
+}
+
+impl Worker {
+    /// Decides whether the incomplete request at the start of a connection's carry is worked off as it arrives. True:
+    /// it is from now on.
+    pub(super) fn begin_stream(&mut self, slot: usize) -> bool {
+        let rules = self.rules(slot);
+        let Self { connections, batch, limits, counts, .. } = self;
+        let connection = connections.get_mut(slot).expect("the caller found it");
+        if !connection.is_large(limits.stream_threshold) {
+            return false;
+        }
+        let carry = connection.input.waiting();
+        let mut framing = connection.framing;
+        if !rewind(&mut framing, carry, &rules) {
+            return false;
+        }
+        let declared = framing.declared();
+        let spans = batch.scratch();
+        let start = framing;
+        let Part::Arguments { .. } = part(&mut framing, carry, spans, (1, limits::SPANS), &rules) else {
+            // Malformed further on: found by the decoder where it stands.
+            return false;
+        };
+        if spans.is_empty() {
+            return false;
+        }
+        let seen = Args::new(carry, spans, spans.len());
+        let foreseen = foresee(&seen, declared);
+        let stream = match foreseen {
+            Ok(Some(command)) => match permit(&connection.session, command) {
+                Err(text) => Stream::Refused(encoded(|reply| reply.error(text))),
+                Ok(()) if command.flags.has(Flags::STREAMS) => {
+                    Stream::Parts { command, parts: Parts { count: declared, done: 1, sum: 0 } }
+                }
+                Ok(()) => return false,
+            },
+            Ok(None) => return false,
+            Err(refusal) => Stream::Refused(refused(&refusal)),
+        };
+        counts.streamed += 1;
+        // The name is done with; what follows is decoded again, part by part.
+        let mut framing = start;
+        spans.clear();
+        let Part::Arguments { bytes, .. } = part(&mut framing, carry, spans, (1, 1), &rules) else {
+            unreachable!("the name was decoded a moment ago");
+        };
+        connection.framing = framing;
+        connection.input.skip(bytes);
+        if let Stream::Parts { command, .. } = stream {
+            connection.client.last_command = Some(command);
+        }
+        connection.stream = Some(Box::new(stream));
+        true
+    }
+
+    /// Works off what has arrived of a request in parts. Returns the bytes that are done with.
+    pub(super) fn execute_parts(&mut self, slot: usize, input: &[u8]) -> usize {
+        let rules = self.rules(slot);
+        let now = Now { unix_us: self.clock.unix_us() };
+        let mut used = 0;
+        let ended = loop {
+            let (bytes, ended) = self.execute_part(slot, &input[used..], &rules, now);
+            used += bytes;
+            if let Some(ended) = ended {
+                break ended;
+            }
+        };
+        let connection = self.connections.get_mut(slot).expect("the caller found it");
+        let token = token_of(slot, connection);
+        match ended {
+            Ended::Incomplete | Ended::Full => return used,
+            Ended::Complete => {
+                let stream = connection.stream.take();
+                connection.framing = Framing::default();
+                if let Some(Stream::Refused(error)) = stream.as_deref() {
+                    self.counts.errors += 1;
+                    self.counts.commands += 1;
+                    self.reply(slot, |reply| reply.raw(error));
+                }
+            }
+            Ended::Malformed(error) => {
+                self.abandon(slot, "the bytes that followed were not the protocol");
+                let mut text = Vec::with_capacity(64);
+                error.write(&mut text);
+                self.counts.protocol_errors += 1;
+                self.refuse(token, &text);
+            }
+            Ended::Refused(error) => {
+                self.abandon(slot, "one of its keys is too long");
+                self.counts.errors += 1;
+                self.reply(slot, |reply| reply.raw(&error));
+                self.connections[slot].phase = Phase::Finishing;
+            }
+        }
+        used
+    }
+
+    /// The rest of a request in parts will not come: says what became of it.
+    pub(super) fn abandon(&mut self, slot: usize, cause: &str) {
+        let connection = self.connections.get_mut(slot).expect("the caller found it");
+        if let Some(Stream::Parts { command, parts }) = connection.stream.take().as_deref() {
+            log::warn!(
+                "client id={}: {} was cut off after {} of {} arguments, which have been executed: {cause}",
+                connection.session.id,
+                command.name,
+                parts.done - 1,
+                parts.count - 1,
+            );
+        }
+    }
+
+    /// One part: at most [`limits::SPANS`] arguments. Gives the bytes that are done with, and whether that was all.
+    fn execute_part(&mut self, slot: usize, input: &[u8], rules: &Rules, now: Now) -> (usize, Option<Ended>) {
+        let turn = self.turn;
+        let Self { connections, batch, pool, shared, counts, throttled, stalled, .. } = self;
+        let connection = connections.get_mut(slot).expect("the caller found it");
+        if connection.turn != turn {
+            (connection.turn, connection.turn_bytes) = (turn, 0);
+        }
+        if connection.turn_bytes as usize >= limits::TURN_BYTES {
+            connection.throttled = true;
+            throttled.push_back(token_of(slot, connection));
+            return (0, Some(Ended::Full));
+        }
+        let Some(mut stream) = connection.stream.take() else { return (0, Some(Ended::Complete)) };
+        let step = match &*stream {
+            Stream::Parts { command, .. } => command.keys.step,
+            Stream::Refused(_) => 1,
+        };
+        let spans = batch.scratch();
+        let most = limits::SPANS / step * step;
+        let (bytes, last) = match part(&mut connection.framing, input, spans, (step, most), rules) {
+            Part::Arguments { bytes, last } => (bytes, last),
+            Part::Malformed(error) => {
+                connection.stream = Some(stream);
+                return (0, Some(Ended::Malformed(error)));
+            }
+        };
+        let executed = spans.len();
+        let mut ended = match (last, executed) {
+            (true, _) => Some(Ended::Complete),
+            (false, 0) => Some(Ended::Incomplete),
+            (false, _) => None,
+        };
+        connection.turn_bytes =
+            connection.turn_bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if let Stream::Parts { command, parts } = &mut *stream
+            && executed > 0
+        {
+            let args = Args::new(input, spans, executed);
+            if let Some(refusal) = long_key(command, &args) {
+                let error = refused(&refusal);
+                connection.stream = Some(stream);
+                return (bytes, Some(Ended::Refused(error)));
+            }
+            let mut outgoing = connection.outgoing.take().unwrap_or_else(|| pool.take());
+            if outgoing.unsent() == 0 {
+                connection.left_ms = self.now_ms;
+            }
+            counts.commands += u64::from(last);
+            let mut scene = Scene { shared, counts, pool, id: self.id, now_ms: self.now_ms, reload: false };
+            scene.call(connection, command, args, (None, now), &mut outgoing, Some(parts));
+            parts.done += executed;
+            let unsent = outgoing.unsent();
+            if unsent == 0 && !outgoing.in_flight() {
+                pool.give(outgoing);
+            } else {
+                connection.outgoing = Some(outgoing);
+            }
+            if self.limits.refuse_unsent(unsent) {
+                self.close_overflowing(slot);
+                return (bytes, Some(Ended::Full));
+            }
+            if unsent > limits::STREAM_UNSENT && !connection.overrun && ended.is_none() {
+                connection.stalled = true;
+                stalled.push_back(token_of(slot, connection));
+                ended = Some(Ended::Full);
+            }
+        }
+        connection.stream = Some(stream);
+        (bytes, ended)
+    }
+
+    /// What this connection's requests must keep to.
+    pub(super) fn rules(&self, slot: usize) -> Rules {
+        Rules {
+            max_args: self.limits.max_args,
+            max_bulk: self.limits.max_bulk,
+            authenticated: self.connections[slot].session.authenticated,
+        }
+    }
+
+    /// Whether the token's request is being worked off as it arrives.
+    pub(super) fn streams(&mut self, token: Token) -> bool {
+        self.get(token).is_some_and(|connection| connection.stream.is_some())
+    }
+}
+
+/// A refusal as it will be sent.
+fn refused(refusal: &Refusal<'_>) -> Vec<u8> {
+    encoded(|reply| refusal.encode(reply))
+}
+
+/// What `encode` writes, in memory of its own. Errors are the same in both versions of the protocol.
+fn encoded(encode: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+    let mut block = Vec::with_capacity(512);
+    let mut whole = Whole(Vec::new());
+    encode(&mut Encoder::new(&mut block, &mut whole, Protocol::Resp2));
+    whole.spill(&mut block);
+    whole.0
+}
+
+/// Puts what is spilled in a row.
+struct Whole(Vec<u8>);
+
+impl Spill for Whole {
+    fn spill(&mut self, block: &mut Vec<u8>) {
+        self.0.append(block);
+    }
+
+    fn attach(&mut self, bytes: bytes::Bytes) {
+        self.0.extend_from_slice(&bytes);
+    }
+}
