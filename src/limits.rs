@@ -9,6 +9,16 @@ pub const BLOCK_BYTES: usize = 4096;
 /// Receive blocks of one worker: a power of two, as the provided-buffer ring wants.
 pub const BLOCKS_PER_WORKER: u16 = 256;
 
+/// Registered blocks of one tokio-uring runtime: its pool takes no more (`UIO_MAXIOV`), and says nothing. Each
+/// connection has one to receive into; sends take those that are over.
+pub const RUNTIME_BLOCKS: usize = 1024;
+
+/// Connections of a tokio-uring runtime up to which each has a block to send from besides.
+pub const RUNTIME_ROOMY: usize = RUNTIME_BLOCKS / 2;
+
+/// Registered blocks that sends may have at a time above that; others send from where the replies lie.
+pub const RUNTIME_SENDS: usize = 64;
+
 /// Bytes of one outgoing block. A batch of integer replies fits many times; a bulk reply spills to the next.
 pub const OUT_BLOCK_BYTES: usize = 16 * 1024;
 

@@ -117,8 +117,8 @@ impl Server {
             let setup = Setup { listeners: sockets.take().unwrap_or_default(), bell };
             let (shared, clock, end) = (Arc::clone(&shared), clock.clone(), end.clone());
             let body = move || {
-                let mut worker = Worker::new(shared, id, clock, mail);
-                if let Err(error) = engine.run(setup, &mut worker) {
+                let worker = Worker::new(shared, id, clock, mail);
+                if let Err(error) = engine.run(setup, worker) {
                     log::error!("worker {id} cannot go on: engine {}: {error}", engine.name());
                     std::process::exit(1);
                 }
@@ -188,6 +188,7 @@ fn wanted(choice: EngineChoice) -> Wanted {
     match choice {
         EngineChoice::Auto => Wanted::Auto,
         EngineChoice::Uring => Wanted::Uring,
+        EngineChoice::TokioUring => Wanted::TokioUring,
         EngineChoice::Epoll => Wanted::Epoll,
     }
 }

@@ -193,7 +193,7 @@ impl Worker {
         let connected = self.shared.connected.load(Ordering::Relaxed);
         if connected >= self.limits.max_clients {
             self.counts.rejected += 1;
-            return Admission::Refused(b"-ERR max number of clients reached\r\n");
+            return Admission::Refused(TOO_MANY);
         }
         self.shared.connected.fetch_add(1, Ordering::Relaxed);
         let load = |id: &usize| (self.shared.posts[*id].connections.load(Ordering::Relaxed), *id != self.id);
@@ -494,6 +494,9 @@ impl Worker {
         self.connections.try_remove(token.slot as usize)
     }
 }
+
+/// To a client beyond `maxclients`, or beyond what an engine has blocks for.
+pub const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
 /// To a client of another machine, while that is not wanted.
 const DENIED: &[u8] = b"-DENIED tallyring is running in protected mode because no password is set for the default user. \

@@ -47,6 +47,18 @@ fn a_worker_on_the_ring_takes_no_memory() {
     serve_without_allocating(EngineChoice::Uring);
 }
 
+#[cfg(feature = "tokio-uring")]
+#[test]
+fn a_worker_of_tasks_takes_no_memory() {
+    if std::env::var_os("TALLYRING_NO_RING").is_some_and(|set| set == "1") {
+        eprintln!(
+            "NOT RUN on the tokio-uring engine: TALLYRING_NO_RING=1 says that this kernel gives no ring"
+        );
+        return;
+    }
+    serve_without_allocating(EngineChoice::TokioUring);
+}
+
 #[cfg(feature = "epoll")]
 #[test]
 fn a_worker_on_epoll_takes_no_memory() {

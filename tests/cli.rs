@@ -264,7 +264,6 @@ fn what_this_version_cannot_promise_is_refused_with_the_reason() {
         ("appendonly yes", "this version keeps its data in memory only; set appendonly no"),
         ("maxmemory 1gb", "set maxmemory 0"),
         ("maxmemory-policy allkeys-lru", "set volatile-ttl or noeviction"),
-        ("engine tokio-uring", "not part of this build"),
         ("recv fixed", "not part of this build"),
         ("cluster-enabled yes", "set cluster-enabled no"),
         ("replicaof 10.0.0.1 6379", "does not replicate"),

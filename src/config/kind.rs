@@ -76,33 +76,33 @@ pub enum EngineChoice {
     Auto,
     /// The ring, or no start.
     Uring,
+    /// Tasks on the ring, or no start.
+    TokioUring,
     /// epoll.
     Epoll,
 }
 
 impl EngineChoice {
     /// The names.
-    pub(super) const NAMES: &[(&str, Self)] =
-        &[("auto", Self::Auto), ("uring", Self::Uring), ("epoll", Self::Epoll)];
+    pub(super) const NAMES: &[(&str, Self)] = &[
+        ("auto", Self::Auto),
+        ("uring", Self::Uring),
+        ("tokio-uring", Self::TokioUring),
+        ("epoll", Self::Epoll),
+    ];
 
     /// Reads a name; an engine that was not compiled in is refused.
     pub(super) fn parse(word: &str) -> Result<Self, Fault> {
-        if word.eq_ignore_ascii_case("tokio-uring") {
-            return Err(Fault::refused(
-                "engine tokio-uring is not part of this build; set auto, uring or epoll",
-            ));
-        }
         let engine = value::choice(word, Self::NAMES)?;
-        let (built, other) = match engine {
-            Self::Auto => (true, ""),
-            Self::Uring => (cfg!(feature = "uring"), "epoll"),
-            Self::Epoll => (cfg!(feature = "epoll"), "uring"),
+        let built = match engine {
+            Self::Auto => true,
+            Self::Uring => cfg!(feature = "uring"),
+            Self::TokioUring => cfg!(feature = "tokio-uring"),
+            Self::Epoll => cfg!(feature = "epoll"),
         };
         if !built {
             let name = value::choice_name(engine, Self::NAMES);
-            return Err(Fault::refused(format!(
-                "engine {name} is not part of this build; set auto or {other}"
-            )));
+            return Err(Fault::refused(format!("engine {name} is not part of this build; set auto")));
         }
         Ok(engine)
     }

@@ -241,7 +241,7 @@ const ENGINE: &[Directive] = &[
     Directive {
         name: "engine",
         default: "auto",
-        help: "auto (the best that the kernel allows), uring, epoll",
+        help: "auto (the best that the kernel allows), uring, tokio-uring, epoll",
         change: Immutable,
         write: One(|config, word| put(&mut config.engine, EngineChoice::parse(word))),
         show: |config| choice_name(config.engine, EngineChoice::NAMES),

@@ -42,10 +42,10 @@ struct Slot {
     shut: End,
 }
 
-struct Turns<'a> {
+struct Turns {
     epoll: Epoll,
     setup: Setup,
-    worker: &'a mut Worker,
+    worker: Worker,
     blocks: Blocks,
     slots: Vec<Option<Slot>>,
     /// Connections that are readable and wanted to be read.
@@ -58,7 +58,7 @@ struct Turns<'a> {
 }
 
 /// Drives `worker` until it is finished.
-pub fn run(setup: Setup, worker: &mut Worker) -> io::Result<()> {
+pub fn run(setup: Setup, worker: Worker) -> io::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(&setup.bell, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, BELL))?;
     for (index, listener) in setup.listeners.iter().enumerate() {
@@ -88,7 +88,7 @@ pub fn run(setup: Setup, worker: &mut Worker) -> io::Result<()> {
 /// Bytes of one receive. The block goes from connection to connection, so one is enough, and stays in the cache.
 const READ_BYTES: usize = 16 * 1024;
 
-impl Turns<'_> {
+impl Turns {
     fn turn(&mut self, events: &mut [EpollEvent], wait: Option<Duration>) -> io::Result<Option<Duration>> {
         let timeout = match wait {
             _ if !self.ready.is_empty() => EpollTimeout::ZERO,
@@ -136,7 +136,7 @@ impl Turns<'_> {
         }
         self.worker.handle_mail();
         while let Some(dealt) = self.worker.take_dealt() {
-            let (socket, token) = socket::open_dealt(dealt, self.worker);
+            let (socket, token) = socket::open_dealt(dealt, &mut self.worker);
             self.open(socket, token);
         }
     }
@@ -226,7 +226,7 @@ impl Turns<'_> {
             let listener = self.setup.listeners[index].as_raw_fd();
             match accept4(listener, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
                 Ok(socket) => {
-                    if let Some((socket, token)) = socket::take_in(socket::own(socket), self.worker) {
+                    if let Some((socket, token)) = socket::take_in(socket::own(socket), &mut self.worker) {
                         self.open(socket, token);
                     }
                 }

@@ -9,7 +9,11 @@ use crate::worker::Worker;
 
 #[cfg(feature = "epoll")]
 pub mod epoll;
+#[cfg(any(feature = "uring", feature = "tokio-uring"))]
+mod refusal;
 mod socket;
+#[cfg(feature = "tokio-uring")]
+pub mod tokio_uring;
 #[cfg(feature = "uring")]
 pub mod uring;
 
@@ -28,6 +32,9 @@ pub enum Engine {
     /// A raw ring: multishot receives into provided buffers.
     #[cfg(feature = "uring")]
     Uring(uring::Rung),
+    /// Tasks of an async runtime: one read at a time into a registered block.
+    #[cfg(feature = "tokio-uring")]
+    TokioUring,
     /// Edge-triggered readiness.
     #[cfg(feature = "epoll")]
     Epoll,
@@ -41,6 +48,8 @@ pub enum Wanted {
     Auto,
     /// The ring, or nothing.
     Uring,
+    /// Tasks on the ring, or nothing; never chosen by itself, since it costs more than the others.
+    TokioUring,
     /// Readiness.
     Epoll,
 }
@@ -60,6 +69,8 @@ impl Engine {
         match self {
             #[cfg(feature = "uring")]
             Self::Uring(_) => "uring",
+            #[cfg(feature = "tokio-uring")]
+            Self::TokioUring => "tokio-uring",
             #[cfg(feature = "epoll")]
             Self::Epoll => "epoll",
         }
@@ -70,6 +81,8 @@ impl Engine {
         match self {
             #[cfg(feature = "uring")]
             Self::Uring(rung) => rung.name(),
+            #[cfg(feature = "tokio-uring")]
+            Self::TokioUring => "coop-taskrun fixed",
             #[cfg(feature = "epoll")]
             Self::Epoll => "edge-triggered",
         }
@@ -77,10 +90,12 @@ impl Engine {
 
     /// Drives `worker` until it is finished. `Err`: the kernel refused what it had granted before; the server
     /// cannot go on.
-    pub fn run(self, setup: Setup, worker: &mut Worker) -> std::io::Result<()> {
+    pub fn run(self, setup: Setup, worker: Worker) -> std::io::Result<()> {
         match self {
             #[cfg(feature = "uring")]
             Self::Uring(rung) => uring::run(rung, setup, worker),
+            #[cfg(feature = "tokio-uring")]
+            Self::TokioUring => tokio_uring::run(setup, worker),
             #[cfg(feature = "epoll")]
             Self::Epoll => epoll::run(setup, worker),
         }
@@ -91,6 +106,7 @@ impl Engine {
 pub fn choose(wanted: Wanted) -> Result<Choice, String> {
     match wanted {
         Wanted::Uring => ring().map(|engine| Choice { engine, fallback: None }),
+        Wanted::TokioUring => tasks().map(|engine| Choice { engine, fallback: None }),
         Wanted::Epoll => readiness().map(|engine| Choice { engine, fallback: None }),
         Wanted::Auto => match ring() {
             Ok(engine) => Ok(Choice { engine, fallback: None }),
@@ -112,6 +128,16 @@ fn ring() -> Result<Engine, String> {
     Err("this build has no uring engine (cargo feature `uring`)".to_owned())
 }
 
+#[cfg(feature = "tokio-uring")]
+fn tasks() -> Result<Engine, String> {
+    tokio_uring::probe().map(|()| Engine::TokioUring)
+}
+
+#[cfg(not(feature = "tokio-uring"))]
+fn tasks() -> Result<Engine, String> {
+    Err("this build has no tokio-uring engine (cargo feature `tokio-uring`)".to_owned())
+}
+
 #[cfg(feature = "epoll")]
 fn readiness() -> Result<Engine, String> {
     Ok(Engine::Epoll)
@@ -122,5 +148,5 @@ fn readiness() -> Result<Engine, String> {
     Err("this build has no epoll engine (cargo feature `epoll`)".to_owned())
 }
 
-#[cfg(not(any(feature = "uring", feature = "epoll")))]
-compile_error!("a server needs an engine: cargo feature `uring` or `epoll`");
+#[cfg(not(any(feature = "uring", feature = "tokio-uring", feature = "epoll")))]
+compile_error!("a server needs an engine: cargo feature `uring`, `tokio-uring` or `epoll`");

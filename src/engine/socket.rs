@@ -1,4 +1,4 @@
-//! What both engines do to sockets besides moving bytes: who is there, shutting, accepting and its errors.
+//! What all engines do to sockets besides moving bytes: who is there, shutting, accepting and its errors.
 
 #![expect(unsafe_code, reason = "a descriptor that the kernel just handed out becomes an owned one")]
 
@@ -115,15 +115,20 @@ pub(super) fn take_in(socket: OwnedFd, worker: &mut Worker) -> Option<(OwnedFd, 
             Err(dealt) => Some(open_dealt(dealt, worker)),
         },
         Admission::Refused(reply) => {
-            // One try: a fresh socket's send buffer has room, and a client that is gone does not mind.
-            let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-            if let Err(errno) = send(socket.as_raw_fd(), reply, flags) {
-                log::debug!("cannot tell a client that it is refused: {errno}");
-            }
-            shut(socket.as_fd(), End::Send);
+            refuse(&socket, reply);
             None
         }
     }
+}
+
+/// Tells a client that was just accepted why it is not served.
+pub(super) fn refuse(socket: &OwnedFd, reply: &[u8]) {
+    // One try: a fresh socket's send buffer has room, and a client that is gone does not mind.
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    if let Err(errno) = send(socket.as_raw_fd(), reply, flags) {
+        log::debug!("cannot tell a client that it is refused: {errno}");
+    }
+    shut(socket.as_fd(), End::Send);
 }
 
 /// Opens a connection that was accepted for this worker.

@@ -56,12 +56,12 @@ const GATHER_FROM: usize = 8;
 const GATHER_MOST: usize = 64;
 
 /// One worker's ring and what is on it.
-struct Turns<'r, 'w> {
+struct Turns<'r> {
     submitter: Submitter<'r>,
     submissions: SubmissionQueue<'r>,
     completions: CompletionQueue<'r>,
     setup: Setup,
-    worker: &'w mut Worker,
+    worker: Worker,
     lending: Lending,
     slots: Vec<Option<Slot>>,
     starved: Vec<Token>,
@@ -79,7 +79,7 @@ struct Turns<'r, 'w> {
 }
 
 /// Drives `worker` until it is finished.
-pub fn run(rung: Rung, setup: Setup, worker: &mut Worker) -> io::Result<()> {
+pub fn run(rung: Rung, setup: Setup, worker: Worker) -> io::Result<()> {
     let mut ring = probe::build(rung)?;
     let lending = Lending::new(Blocks::for_worker(), &ring.submitter())?;
     register_arena(&ring.submitter(), &lending);
@@ -133,7 +133,7 @@ fn register_arena(submitter: &Submitter<'_>, lending: &Lending) {
     }
 }
 
-impl Turns<'_, '_> {
+impl Turns<'_> {
     /// One turn: submit what the last one queued, wait, reap, apply.
     fn turn(&mut self, wait: Option<Duration>) -> io::Result<Option<Duration>> {
         self.enter(wait)?;
@@ -321,7 +321,7 @@ impl Turns<'_, '_> {
             // Also while draining: the client is connected already, and closing tells it so.
             let socket = socket::own(result);
             if !self.worker.draining()
-                && let Some((socket, token)) = socket::take_in(socket, self.worker)
+                && let Some((socket, token)) = socket::take_in(socket, &mut self.worker)
             {
                 self.open(socket, token);
             }
@@ -343,7 +343,7 @@ impl Turns<'_, '_> {
         }
         self.worker.handle_mail();
         while let Some(dealt) = self.worker.take_dealt() {
-            let (socket, token) = socket::open_dealt(dealt, self.worker);
+            let (socket, token) = socket::open_dealt(dealt, &mut self.worker);
             self.open(socket, token);
         }
         if !more {

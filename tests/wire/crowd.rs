@@ -200,6 +200,35 @@ fn one_connection_too_many_is_told(engine: Engine) {
     });
 }
 
+/// A runtime of this engine registers 1,024 blocks and no more, and each connection needs one to receive into: whoever
+/// comes next is told so, whatever `maxclients` says. The other engines have no such bound.
+#[cfg(feature = "tokio-uring")]
+#[test]
+fn a_runtime_out_of_blocks_refuses() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    const BLOCKS: usize = 1024;
+    if !Engine::TokioUring.is_expected() {
+        return;
+    }
+    // The usual soft limit is 1,024 descriptors, and the clients are in this process.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("there is such a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("it may be raised that far");
+    let server = Server::with_flags(Engine::TokioUring, &["--maxclients", "2000"]);
+    let mut crowd: Vec<Client> = (0..BLOCKS).map(|_| server.connect()).collect();
+    // One at a time: above 960 connections, sends of others could have the last blocks.
+    crowd.iter_mut().for_each(|client| client.ask(&["PING"], "+PONG\r\n"));
+    let mut refused = server.connect();
+    refused.expect("-ERR max number of clients reached\r\n");
+    refused.expect_closed();
+    crowd.iter_mut().for_each(|client| client.ask(&["PING"], "+PONG\r\n"));
+    crowd.pop();
+    wait_until("the block of one that left is given away", || {
+        let mut next = server.connect();
+        next.send("PING\r\n");
+        next.line() == "+PONG"
+    });
+}
+
 fn idle_connections_are_closed_in_time(engine: Engine) {
     let server = Server::with_flags(engine, &["--timeout", "1"]);
     let mut idle = server.connect();

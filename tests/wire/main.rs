@@ -7,13 +7,23 @@
 //! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- --skip ours:: --skip epoll_only::
 //! ```
 
-/// Stamps tests on every engine: `fn test(engine: Engine)` becomes `uring::test` and `epoll::test`.
+/// Stamps tests on every engine: `fn test(engine: Engine)` becomes `uring::test`, `tokio_uring::test` and
+/// `epoll::test`.
 macro_rules! on_every_engine {
     ($($test:ident),+ $(,)?) => {
         #[cfg(feature = "uring")]
         mod uring {
             $(#[test] fn $test() {
                 let engine = crate::server::Engine::Uring;
+                if engine.is_expected() {
+                    super::$test(engine);
+                }
+            })+
+        }
+        #[cfg(feature = "tokio-uring")]
+        mod tokio_uring {
+            $(#[test] fn $test() {
+                let engine = crate::server::Engine::TokioUring;
                 if engine.is_expected() {
                     super::$test(engine);
                 }
@@ -37,7 +47,7 @@ mod server;
 mod counters;
 mod crowd;
 mod delivery;
-#[cfg(not(feature = "uring"))]
+#[cfg(not(any(feature = "uring", feature = "tokio-uring")))]
 mod epoll_only;
 mod introspection;
 mod keys;

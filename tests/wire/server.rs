@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `TALLYRING_TEST_ADDR=host:port` | tests that need no flags talk to this running server, one test at a time, each after a `FLUSHALL` |
 //! | `TALLYRING_TEST_PEER=path` | starts this Redis-compatible program instead of ours, without the flags that only we have |
-//! | `TALLYRING_NO_RING=1` | the operator knows that this kernel gives no ring: the `uring` stamp does not run |
+//! | `TALLYRING_NO_RING=1` | the operator knows that this kernel gives no ring: the `uring` and `tokio-uring` stamps do not run |
 
 use std::env;
 use std::fs::{self, File};
@@ -40,6 +40,8 @@ const PORTS_TRIED: u32 = 20;
 pub(crate) enum Engine {
     #[cfg(feature = "uring")]
     Uring,
+    #[cfg(feature = "tokio-uring")]
+    TokioUring,
     #[cfg(feature = "epoll")]
     Epoll,
 }
@@ -50,6 +52,8 @@ impl Engine {
         match self {
             #[cfg(feature = "uring")]
             Self::Uring => "uring",
+            #[cfg(feature = "tokio-uring")]
+            Self::TokioUring => "tokio-uring",
             #[cfg(feature = "epoll")]
             Self::Epoll => "epoll",
         }
@@ -58,9 +62,12 @@ impl Engine {
     /// Whether this machine is meant to run it: false only where the operator says so, and then it is said.
     pub(crate) fn is_expected(self) -> bool {
         let refused =
-            self.name() == "uring" && env::var_os("TALLYRING_NO_RING").is_some_and(|set| set == "1");
+            self.name().ends_with("uring") && env::var_os("TALLYRING_NO_RING").is_some_and(|set| set == "1");
         if refused {
-            eprintln!("NOT RUN on the uring engine: TALLYRING_NO_RING=1 says that this kernel gives no ring");
+            eprintln!(
+                "NOT RUN on the {} engine: TALLYRING_NO_RING=1 says that this kernel gives no ring",
+                self.name()
+            );
         }
         !refused
     }

@@ -4,6 +4,7 @@ use std::io;
 
 use io_uring::IoUring;
 
+use super::super::refusal::explain;
 use super::buffers::Lending;
 use crate::buffer::block::Blocks;
 
@@ -78,24 +79,4 @@ fn try_rung(rung: Rung) -> io::Result<()> {
     drop(ring);
     drop(lending);
     Ok(())
-}
-
-/// What most likely keeps io_uring from working, and what to do about it.
-fn explain(error: &io::Error) -> String {
-    let likely = match error.raw_os_error() {
-        Some(libc::EPERM) => {
-            "io_uring is forbidden, by a seccomp profile (Docker's default; add io_uring_setup, io_uring_enter and \
-             io_uring_register) or by sysctl kernel.io_uring_disabled (set it to 0)"
-        }
-        Some(libc::ENOSYS) => {
-            "the kernel has no io_uring, or a seccomp profile hides it (add io_uring_setup, io_uring_enter and \
-             io_uring_register)"
-        }
-        Some(libc::ENOMEM) => {
-            "memory that may be locked is short (raise `ulimit -l` or LimitMEMLOCK= to 8 MiB and 2 MiB more per worker)"
-        }
-        Some(libc::EINVAL) => "the kernel is older than 6.0 and lacks multishot receives (upgrade it)",
-        _ => "the cause is not one we know",
-    };
-    format!("cannot set up io_uring: {error}: {likely}")
 }
