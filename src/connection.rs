@@ -334,6 +334,7 @@ impl Connection {
     pub fn is_large(&self, threshold: usize) -> bool {
         self.input.len() >= threshold
             && self.framing.declared() > 1
+            && !self.framing.is_held()
             && self.stream.is_none()
             && self.runnable()
     }

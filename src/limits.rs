@@ -95,7 +95,7 @@ pub struct Limits {
     pub max_clients: usize,
     /// Bytes of one argument (`proto-max-bulk-len`).
     pub max_bulk: usize,
-    /// Arguments of one request (`proto-max-multibulk-len`).
+    /// Arguments of one request that is executed whole (`proto-max-multibulk-len`).
     pub max_args: usize,
     /// Bytes of one request (`client-query-buffer-limit`).
     pub query_buffer: usize,

@@ -68,7 +68,7 @@ fn a_worker_on_epoll_takes_no_memory() {
 #[test]
 fn decoding_takes_no_memory() {
     let _turn = take_turn();
-    let rules = Rules { max_args: 1024, max_bulk: 1024, authenticated: true };
+    let rules = Rules { max_bulk: 1024, authenticated: true };
     let mut request = *b"*2\r\n$3\r\nGET\r\n$3\r\nKEY\r\n";
     let mut spans = Vec::with_capacity(2);
     counting::count_this_thread();

@@ -14,7 +14,7 @@ enum Found {
     Malformed(ProtocolError),
 }
 
-const RULES: Rules = Rules { max_args: 1024 * 1024, max_bulk: 1024 * 1024, authenticated: true };
+const RULES: Rules = Rules { max_bulk: 1024 * 1024, authenticated: true };
 
 /// What a server sees that receives `pieces` one after the other: its requests, and the bytes left over.
 fn delivered<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, rules: &Rules) -> (Vec<Found>, Vec<u8>) {

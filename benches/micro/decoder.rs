@@ -15,7 +15,7 @@ const COUNT: u32 = 64;
 const ARGUMENTS: u32 = 10_000;
 
 /// What every client may send.
-const RULES: Rules = Rules { max_args: 1024 * 1024, max_bulk: 1024 * 1024, authenticated: true };
+const RULES: Rules = Rules { max_bulk: 1024 * 1024, authenticated: true };
 
 /// Runs the cases.
 pub(crate) fn run(bench: &mut Bench) {

@@ -14,6 +14,10 @@ use bytes::Bytes;
 use crate::limits;
 use crate::resp::encode::Spill;
 
+/// Pieces that a chain has room for from the start: as many as wait before a connection is no longer read from, and a few
+/// for the request that crosses that mark. So a chain grows only with single replies that are larger still.
+const PIECES: usize = limits::UNSENT_SOFT / limits::OUT_BLOCK_BYTES + 4;
+
 /// A piece of the chain.
 #[derive(Debug)]
 enum Piece {
@@ -49,7 +53,13 @@ pub struct Outgoing {
 
 impl Outgoing {
     fn new() -> Self {
-        Self { queue: VecDeque::with_capacity(4), tail: new_block(), sent: 0, queued: 0, in_flight: false }
+        Self {
+            queue: VecDeque::with_capacity(PIECES),
+            tail: new_block(),
+            sent: 0,
+            queued: 0,
+            in_flight: false,
+        }
     }
 
     /// Bytes that have not left.
@@ -151,7 +161,7 @@ impl OutPool {
     pub fn give(&mut self, chain: Box<Outgoing>) {
         debug_assert!(chain.unsent() == 0 && !chain.in_flight);
         // A chain that once was long keeps no room for that.
-        if self.chains.len() < limits::OUT_BLOCKS_KEPT && chain.queue.capacity() <= 64 {
+        if self.chains.len() < limits::OUT_BLOCKS_KEPT && chain.queue.capacity() < 2 * PIECES {
             self.chains.push(chain);
         }
     }

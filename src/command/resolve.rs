@@ -79,10 +79,15 @@ pub fn foresee<'a>(args: &Args<'a>, declared: usize) -> Result<Option<&'static C
     Ok(Some(command))
 }
 
-/// Whether a key among `args` is too long for a command that is executed in parts.
-pub fn long_key<'a>(command: &Command, args: &Args<'a>) -> Option<Refusal<'a>> {
-    let mut keys = args.tail(0).step_by(command.keys.step);
-    keys.find(|key| key.len() > KEY_BYTES).map(|key| Refusal::LongKey(key.len()))
+/// The length of a key that is too long among `args`, which are a part of a request without its name.
+pub fn long_key(command: &Command, args: &Args<'_>) -> Option<usize> {
+    let keys = args.tail(0).step_by(command.keys.step);
+    keys.map(<[u8]>::len).find(|len| *len > KEY_BYTES)
+}
+
+/// What a client is told whose key has `len` bytes.
+pub fn long_key_error(len: usize) -> String {
+    format!("ERR key is too long ({len} bytes, at most {KEY_BYTES})")
 }
 
 /// The subcommand of this name, in whatever case it is written.
@@ -123,13 +128,7 @@ impl Refusal<'_> {
                         .map(str::as_bytes),
                 );
             }
-            Self::LongKey(len) => reply.error_parts([
-                b"ERR key is too long (".as_slice(),
-                itoa::Buffer::new().format(len).as_bytes(),
-                b" bytes, at most ",
-                itoa::Buffer::new().format(KEY_BYTES).as_bytes(),
-                b")",
-            ]),
+            Self::LongKey(len) => reply.error(long_key_error(len)),
         }
     }
 }

@@ -17,8 +17,6 @@ use crate::limits;
 /// What a request must keep to.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Most arguments of one request.
-    pub max_args: usize,
     /// Most bytes of one argument.
     pub max_bulk: usize,
     /// Whether the narrower bounds before `AUTH` are off.
@@ -42,6 +40,8 @@ pub struct Framing {
     body: Option<u32>,
     /// Complete arguments before `framed` that [`part`] has not given out, because their step is not complete.
     kept: u32,
+    /// The request is to be executed whole. Means nothing to decoding.
+    held: bool,
 }
 
 /// What decoding found at the start of the bytes.
@@ -131,6 +131,16 @@ impl Framing {
     /// Arguments that the request declares, 0 while that is not known.
     pub fn declared(&self) -> usize {
         self.count as usize
+    }
+
+    /// Notes that the request is to be executed whole, for whoever asks [`Framing::is_held`] before it is complete.
+    pub fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// Whether [`Framing::hold`] was called for this request.
+    pub fn is_held(&self) -> bool {
+        self.held
     }
 }
 
@@ -292,9 +302,6 @@ fn header(framing: &mut Framing, input: &[u8], rules: &Rules) -> Progress {
         }
         match usize::try_from(count) {
             Err(_) | Ok(0) => return Progress::Over(Decoded::Nothing { bytes: end }),
-            Ok(count) if count > rules.max_args => {
-                return Progress::Over(Decoded::Malformed(ProtocolError::InvalidCount));
-            }
             Ok(count) => framing.count = narrow(count),
         }
         framing.framed = narrow(end);

@@ -9,7 +9,7 @@ use super::{Token, Worker, token_of};
 use crate::buffer::outgoing::{OutPool, Outgoing};
 use crate::command::client_list::Question;
 use crate::command::resolve::{permit, resolve};
-use crate::command::{Call, Command, Now, Outcome, Parts, Tally};
+use crate::command::{Call, Command, Flags, Now, Outcome, Parts, Tally};
 use crate::connection::{Connection, Phase};
 use crate::limits;
 use crate::resp::args::Args;
@@ -92,7 +92,15 @@ impl Worker {
             connection.left_ms = self.now_ms;
         }
         let (mut used, mut question, mut malformed) = (0, None, None);
-        let mut scene = Scene { shared, counts, pool, id: self.id, now_ms: self.now_ms, reload: false };
+        let mut scene = Scene {
+            shared,
+            counts,
+            pool,
+            id: self.id,
+            now_ms: self.now_ms,
+            max_args: limits.max_args,
+            reload: false,
+        };
         'batches: loop {
             let budget = limits::TURN_BYTES.saturating_sub(connection.turn_bytes as usize);
             if budget == 0 {
@@ -147,7 +155,7 @@ impl Worker {
 
     /// Gives a connection its replies back, and ends it if its bytes were no request or it has too many replies.
     fn conclude(&mut self, slot: usize, outgoing: Box<Outgoing>, malformed: Option<ProtocolError>) {
-        let Self { connections, pool, limits, counts, .. } = self;
+        let Self { connections, pool, limits, .. } = self;
         let connection = connections.get_mut(slot).expect("the caller found it");
         if outgoing.unsent() == 0 && !outgoing.in_flight() {
             pool.give(outgoing);
@@ -158,11 +166,8 @@ impl Worker {
         if limits.refuse_unsent(unsent) {
             self.close_overflowing(slot);
         } else if let Some(error) = malformed {
-            let mut text = Vec::with_capacity(64);
-            error.write(&mut text);
-            counts.protocol_errors += 1;
             let token = token_of(slot, connection);
-            self.refuse(token, &text);
+            self.refuse_malformed(token, error, "");
         }
     }
 
@@ -185,6 +190,8 @@ pub(super) struct Scene<'a> {
     pub(super) pool: &'a mut OutPool,
     pub(super) id: usize,
     pub(super) now_ms: u64,
+    /// Arguments of a request that does not stream.
+    pub(super) max_args: usize,
     /// A directive was changed.
     pub(super) reload: bool,
 }
@@ -201,6 +208,15 @@ impl Scene<'_> {
         outgoing: &mut Outgoing,
     ) -> Outcome {
         self.counts.commands += 1;
+        if args.len() > self.max_args && !request.command.is_some_and(|it| it.flags.has(Flags::STREAMS)) {
+            self.counts.protocol_errors += 1;
+            self.refuse(connection, outgoing, |reply| {
+                let mut text = Vec::with_capacity(64);
+                ProtocolError::InvalidCount.write(&mut text);
+                reply.error(text);
+            });
+            return Outcome::Close;
+        }
         let Some(command) = request.command else {
             return self.refuse(connection, outgoing, |reply| {
                 if let Err(refusal) = resolve(&args) {

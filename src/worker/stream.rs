@@ -1,7 +1,7 @@
 //! Requests too large to be held: executed while they arrive, or dropped while they arrive.
 //!
 //! A multibulk request of which [`limits::Limits::stream_threshold`] bytes are there and which is not complete is
-//! looked at once more with every block: by its first arguments it is either
+//! looked at with every block until its first arguments tell what it is:
 //!
 //! - **refused** (no such command, arity, permission): its bytes are dropped as they come, and the error leaves when
 //!   the last of them has come, so that framing and order of replies are as for any other request; or
@@ -12,9 +12,9 @@
 
 use super::execute::Scene;
 use super::{Token, Worker, token_of};
-use crate::command::resolve::{Refusal, foresee, long_key, permit};
+use crate::command::resolve::{foresee, long_key, long_key_error, permit};
 use crate::command::{Flags, Now, Parts};
-use crate::connection::{Phase, Stream};
+use crate::connection::Stream;
 use crate::limits;
 use crate::resp::args::Args;
 use crate::resp::decode::{Framing, Part, ProtocolError, Rules, part, rewind};
@@ -30,8 +30,8 @@ enum Ended {
     Complete,
     /// What came is not the protocol.
     Malformed(ProtocolError),
-    /// It cannot go on: the error, encoded.
-    Refused(Vec<u8>),
+    /// Its next key is of so many bytes.
+    LongKey(usize),
 }
 
 impl Worker {
@@ -67,10 +67,18 @@ impl Worker {
                 Ok(()) if command.flags.has(Flags::STREAMS) => {
                     Stream::Parts { command, parts: Parts { count: declared, done: 1, sum: 0 } }
                 }
-                Ok(()) => return false,
+                Ok(()) if declared <= limits.max_args => {
+                    connection.framing.hold();
+                    return false;
+                }
+                Ok(()) => {
+                    let token = token_of(slot, connection);
+                    self.refuse_malformed(token, ProtocolError::InvalidCount, "");
+                    return false;
+                }
             },
             Ok(None) => return false,
-            Err(refusal) => Stream::Refused(refused(&refusal)),
+            Err(refusal) => Stream::Refused(encoded(|reply| refusal.encode(reply))),
         };
         counts.streamed += 1;
         // The name is done with; what follows is decoded again, part by part.
@@ -114,49 +122,45 @@ impl Worker {
                 }
             }
             Ended::Malformed(error) => {
-                self.abandon(slot, "the bytes that followed were not the protocol");
-                let mut text = Vec::with_capacity(64);
-                error.write(&mut text);
-                self.counts.protocol_errors += 1;
-                self.refuse(token, &text);
+                let executed = self.abandon(slot, "the bytes that followed were not the protocol");
+                self.refuse_malformed(token, error, &executed);
             }
-            Ended::Refused(error) => {
-                self.abandon(slot, "one of its keys is too long");
-                self.counts.errors += 1;
-                self.reply(slot, |reply| reply.raw(&error));
-                self.connections[slot].phase = Phase::Finishing;
+            Ended::LongKey(len) => {
+                let executed = self.abandon(slot, "its next key is too long");
+                self.refuse(token, (long_key_error(len) + &executed).as_bytes());
             }
         }
         used
     }
 
-    /// The rest of a request in parts will not come: says what became of it.
-    pub(super) fn abandon(&mut self, slot: usize, cause: &str) {
+    /// The rest of a request in parts will not come: logs what became of it, and gives that as the end of an error.
+    pub(super) fn abandon(&mut self, slot: usize, cause: &str) -> String {
         let connection = self.connections.get_mut(slot).expect("the caller found it");
-        if let Some(Stream::Parts { command, parts }) = connection.stream.take().as_deref() {
-            log::warn!(
-                "client id={}: {} was cut off after {} of {} arguments, which have been executed: {cause}",
-                connection.session.id,
-                command.name,
-                parts.done - 1,
-                parts.count - 1,
-            );
-        }
+        let Some(Stream::Parts { command, parts }) = connection.stream.take().map(|stream| *stream) else {
+            return String::new();
+        };
+        let (name, id) = (command.name, connection.session.id);
+        let executed = format!("{} of {} arguments of {name} were executed", parts.done - 1, parts.count - 1);
+        log::warn!("client id={id}: a request was cut off, {executed}: {cause}");
+        format!(" ({executed})")
+    }
+
+    /// Ends a connection whose bytes are not the protocol; `executed` tells what became of the request they are part of.
+    pub(super) fn refuse_malformed(&mut self, token: Token, error: ProtocolError, executed: &str) {
+        let mut text = Vec::with_capacity(128);
+        error.write(&mut text);
+        text.extend_from_slice(executed.as_bytes());
+        self.counts.protocol_errors += 1;
+        self.refuse(token, &text);
     }
 
     /// One part: at most [`limits::SPANS`] arguments. Gives the bytes that are done with, and whether that was all.
     fn execute_part(&mut self, slot: usize, input: &[u8], rules: &Rules, now: Now) -> (usize, Option<Ended>) {
-        let turn = self.turn;
-        let Self { connections, batch, pool, shared, counts, throttled, stalled, .. } = self;
-        let connection = connections.get_mut(slot).expect("the caller found it");
-        if connection.turn != turn {
-            (connection.turn, connection.turn_bytes) = (turn, 0);
-        }
-        if connection.turn_bytes as usize >= limits::TURN_BYTES {
-            connection.throttled = true;
-            throttled.push_back(token_of(slot, connection));
+        if self.throttle(slot) {
             return (0, Some(Ended::Full));
         }
+        let Self { connections, batch, pool, shared, counts, limits, stalled, .. } = self;
+        let connection = connections.get_mut(slot).expect("the caller found it");
         let Some(mut stream) = connection.stream.take() else { return (0, Some(Ended::Complete)) };
         let step = match &*stream {
             Stream::Parts { command, .. } => command.keys.step,
@@ -183,17 +187,24 @@ impl Worker {
             && executed > 0
         {
             let args = Args::new(input, spans, executed);
-            if let Some(refusal) = long_key(command, &args) {
-                let error = refused(&refusal);
+            if let Some(len) = long_key(command, &args) {
                 connection.stream = Some(stream);
-                return (bytes, Some(Ended::Refused(error)));
+                return (bytes, Some(Ended::LongKey(len)));
             }
             let mut outgoing = connection.outgoing.take().unwrap_or_else(|| pool.take());
             if outgoing.unsent() == 0 {
                 connection.left_ms = self.now_ms;
             }
             counts.commands += u64::from(last);
-            let mut scene = Scene { shared, counts, pool, id: self.id, now_ms: self.now_ms, reload: false };
+            let mut scene = Scene {
+                shared,
+                counts,
+                pool,
+                id: self.id,
+                now_ms: self.now_ms,
+                max_args: limits.max_args,
+                reload: false,
+            };
             scene.call(connection, command, args, (None, now), &mut outgoing, Some(parts));
             parts.done += executed;
             let unsent = outgoing.unsent();
@@ -202,7 +213,7 @@ impl Worker {
             } else {
                 connection.outgoing = Some(outgoing);
             }
-            if self.limits.refuse_unsent(unsent) {
+            if limits.refuse_unsent(unsent) {
                 self.close_overflowing(slot);
                 return (bytes, Some(Ended::Full));
             }
@@ -216,24 +227,29 @@ impl Worker {
         (bytes, ended)
     }
 
+    /// Whether a connection had its share of the turn; it is then served in the next.
+    fn throttle(&mut self, slot: usize) -> bool {
+        let connection = self.connections.get_mut(slot).expect("the caller found it");
+        if connection.turn != self.turn {
+            (connection.turn, connection.turn_bytes) = (self.turn, 0);
+        }
+        let full = connection.turn_bytes as usize >= limits::TURN_BYTES;
+        if full {
+            connection.throttled = true;
+            self.throttled.push_back(token_of(slot, connection));
+        }
+        full
+    }
+
     /// What this connection's requests must keep to.
     pub(super) fn rules(&self, slot: usize) -> Rules {
-        Rules {
-            max_args: self.limits.max_args,
-            max_bulk: self.limits.max_bulk,
-            authenticated: self.connections[slot].session.authenticated,
-        }
+        Rules { max_bulk: self.limits.max_bulk, authenticated: self.connections[slot].session.authenticated }
     }
 
     /// Whether the token's request is being worked off as it arrives.
     pub(super) fn streams(&mut self, token: Token) -> bool {
         self.get(token).is_some_and(|connection| connection.stream.is_some())
     }
-}
-
-/// A refusal as it will be sent.
-fn refused(refusal: &Refusal<'_>) -> Vec<u8> {
-    encoded(|reply| refusal.encode(reply))
 }
 
 /// What `encode` writes, in memory of its own. Errors are the same in both versions of the protocol.
