@@ -157,7 +157,12 @@ impl Input {
     /// Returns what [`Input::take`] gave, `consumed` bytes of it being done with.
     pub fn put_back(&mut self, carry: Vec<u8>, consumed: usize, spare: &mut Spare) {
         debug_assert!(self.carry.is_empty() && consumed <= carry.len());
-        if consumed == carry.len() {
+        let left = carry.len() - consumed;
+        if left == 0 {
+            spare.give(carry);
+        } else if carry.capacity() > SMALL && left <= carry.capacity() / 4 {
+            // The end of a long wait: what little is left does not hold the memory of what is done with.
+            self.keep(&carry[consumed..], spare);
             spare.give(carry);
         } else {
             (self.carry, self.consumed) = (carry, consumed);
@@ -173,6 +178,9 @@ impl Input {
 
 /// Memory that carries grow by above their first doublings.
 const STEP: usize = 64 * 1024;
+
+/// Memory of a carry that is not worth giving back before it is empty.
+const SMALL: usize = 16 * 1024;
 
 /// Empty carries kept for reuse: a client whose requests straddle blocks needs one every time.
 #[derive(Debug, Default)]
@@ -191,7 +199,8 @@ impl Spare {
 
     fn give(&mut self, mut carry: Vec<u8>) {
         let capacity = carry.capacity();
-        if capacity > 0 && self.bytes + capacity <= limits::SPARE_BYTES {
+        if (1..=2 * limits::BACKLOG_BYTES).contains(&capacity) && self.bytes + capacity <= limits::SPARE_BYTES
+        {
             carry.clear();
             self.bytes += capacity;
             self.carries.push(carry);

@@ -41,7 +41,7 @@ pub const TURN_BYTES: usize = 64 * 1024;
 pub const BACKLOG_BYTES: usize = 64 * 1024;
 
 /// Memory of emptied carries that a worker keeps for the next incomplete request: a backlog for each of a few busy
-/// connections. What is above goes back to the allocator.
+/// connections. What is above, and every carry of more than two backlogs, goes back to the allocator.
 pub const SPARE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Unsent replies above which a connection is not read from.
