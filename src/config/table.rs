@@ -168,8 +168,8 @@ const LIMITS: &[Directive] = &[
     Directive {
         name: "stream-threshold",
         default: "64kb",
-        help: "bytes of an incomplete request from which on it may be executed in batches",
-        change: Immutable,
+        help: "bytes of an incomplete request from which on it is executed in parts, where its keys are independent",
+        change: Live,
         write: One(|config, word| put(&mut config.stream_threshold, memory(word, 4 * KIB..=GIB))),
         show: |config| config.stream_threshold.to_string(),
     },
