@@ -5,6 +5,8 @@
 //! Each part has a module with one function that runs its cases through a [`timing::Bench`]; a new part is a new
 //! module and one line in `main`.
 
+#[path = "micro/core.rs"]
+mod core;
 #[path = "micro/decoder.rs"]
 mod decoder;
 #[path = "micro/encoder.rs"]
