@@ -1,6 +1,8 @@
 //! Facts about the machine and the moment, without which a figure says nothing. Knows files under `/proc` and `/sys`.
 
 use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -98,6 +100,21 @@ fn date(days: u64) -> String {
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{of_month:02}")
+}
+
+/// Makes a directory for a record under `parent`; where `name` is taken, a number is added.
+pub(super) fn new_directory(parent: &Path, name: &str) -> io::Result<PathBuf> {
+    fs::create_dir_all(parent)?;
+    let mut directory = parent.join(name);
+    let mut number = 2;
+    while let Err(error) = fs::create_dir(&directory) {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return Err(error);
+        }
+        directory = parent.join(format!("{name}-{number}"));
+        number += 1;
+    }
+    Ok(directory)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::load::report::Report;
 
 use super::chart;
 use super::contender::Missing;
-use super::machine::Facts;
+use super::machine::{self, Facts};
 use super::plan::{RowName, Shape, Work};
 use super::summary;
 use super::verdict::Judged;
@@ -84,28 +84,12 @@ impl Record {
     /// # Errors
     /// What the file system says.
     pub(super) fn write(&self, parent: &Path) -> io::Result<PathBuf> {
-        let directory = self.new_directory(parent)?;
+        let directory = machine::new_directory(parent, &format!("{}-{}", self.date, self.commit))?;
         let json = serde_json::to_string_pretty(self).map_err(io::Error::other)?;
         fs::write(directory.join("results.json"), json + "\n")?;
         fs::write(directory.join("results.csv"), self.csv())?;
         fs::write(directory.join("summary.md"), summary::markdown(self))?;
         fs::write(directory.join("cpu.svg"), chart::svg(self))?;
-        Ok(directory)
-    }
-
-    /// A second run on the same day and commit gets a number.
-    fn new_directory(&self, parent: &Path) -> io::Result<PathBuf> {
-        fs::create_dir_all(parent)?;
-        let name = format!("{}-{}", self.date, self.commit);
-        let mut directory = parent.join(&name);
-        let mut number = 2;
-        while let Err(error) = fs::create_dir(&directory) {
-            if error.kind() != io::ErrorKind::AlreadyExists {
-                return Err(error);
-            }
-            directory = parent.join(format!("{name}-{number}"));
-            number += 1;
-        }
         Ok(directory)
     }
 
