@@ -56,7 +56,8 @@ pub(super) fn run(matches: &ArgMatches, output: &mut dyn Write) -> Result<(), St
         for turn in 0..turns {
             let Shape { connections, depth } = shape;
             let seed = u64::from(turn);
-            let load = Load { connections, depth, warm: 0.2, seconds, rate: None, keys, seed };
+            let mix = "incr".to_owned();
+            let load = Load { mix, connections, depth, warm: 0.2, seconds, rate: None, keys, seed };
             let report = measure(&server, options.load_core, &load, || Ok(()), |(), _| Ok(()))?.report;
             let count = (report.rate * seconds).round();
             ours.push(report.rate);

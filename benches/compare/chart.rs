@@ -1,11 +1,12 @@
-//! A record's processor time per operation as bars, one group per shape: an SVG file written by hand.
+//! A record's processor time per operation or key, and memory held, as bars: an SVG file written by hand.
 //!
 //! Each group has its own scale, because shapes differ by factors of twenty. Knows what a record holds, and SVG.
 
 use super::contender::NAMES;
 use super::record::Record;
 use super::statistics::{Spread, spread};
-use super::verdict::{Metric, all, shapes, values};
+use super::verdict::{Group, Metric, all, groups, values};
+use super::work::{BULK_KEYS, Work};
 
 const WIDTH: usize = 760;
 /// Pixels left of the bars, for names.
@@ -17,19 +18,17 @@ const LINE: usize = 22;
 /// The picture; without figures an empty one.
 pub(super) fn svg(record: &Record) -> String {
     let (mut body, mut y) = (String::new(), 30);
-    for (row, shape) in shapes(&record.samples) {
+    for group in groups(&record.samples) {
+        let Some((metric, heading)) = shown(group) else { continue };
         let bars: Vec<(&str, Spread)> = NAMES
             .into_iter()
-            .filter_map(|name| {
-                Some((name, spread(&all(&values(&record.samples, row, shape, name, Metric::Cpu)))?))
-            })
+            .filter_map(|name| Some((name, spread(&all(&values(&record.samples, group, name, metric)))?)))
             .collect();
         let Some(most) = bars.iter().map(|(_, spread)| spread.high).max_by(f64::total_cmp) else { continue };
-        let depth = if shape.depth == 1 { "unpipelined".to_owned() } else { format!("{} deep", shape.depth) };
         body.push_str(&format!(
-            "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{}: {} connections, {depth}: µs of CPU per INCR</text>\n",
-            row.text(),
-            shape.connections
+            "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{}: {} connections, {heading}</text>\n",
+            group.0.text(),
+            group.1.connections
         ));
         y += LINE;
         for (name, figure) in bars {
@@ -47,6 +46,21 @@ pub(super) fn svg(record: &Record) -> String {
         record.date,
         record.commit
     )
+}
+
+/// What is drawn of a group, and its heading; none = nothing.
+fn shown((_, shape, work): Group) -> Option<(Metric, String)> {
+    Some(match work {
+        Work::Closed if shape.depth == 1 => (Metric::Cpu, "unpipelined: µs of CPU per INCR".to_owned()),
+        Work::Closed => (Metric::Cpu, format!("{} deep: µs of CPU per INCR", shape.depth)),
+        Work::Keys(command, _) => {
+            (Metric::Key(command), format!("{work}, {BULK_KEYS} at a time: ns of CPU per key"))
+        }
+        Work::Partial(command, _) => {
+            (Metric::Held(command), format!("{work}, incomplete: memory held ÷ bytes sent"))
+        }
+        Work::Calls | Work::Open | Work::Idle => return None,
+    })
 }
 
 fn bar(name: &str, figure: Spread, most: f64, y: usize) -> String {

@@ -14,6 +14,8 @@ use super::options::{Effort, Options};
 
 /// Our default engine.
 pub(super) const OURS: &str = "tallyring-uring";
+/// Our engine of tasks, in the same binary.
+pub(super) const OURS_TOKIO: &str = "tallyring-tokio-uring";
 /// Our epoll engine, in the same binary.
 pub(super) const OURS_EPOLL: &str = "tallyring-epoll";
 /// Our separately built epoll-only binary.
@@ -27,9 +29,33 @@ pub(super) const BARE_EPOLL: &str = "bare-epoll";
 /// The same on a ring.
 pub(super) const BARE_RING: &str = "bare-ring";
 
+/// All of them, in the order of tables. One line is one contender.
+const CONTENDERS: [(&str, Kind); 8] = [
+    (OURS, Kind::Ours(Build::All, &["--engine", "uring"])),
+    (OURS_TOKIO, Kind::Ours(Build::All, &["--engine", "tokio-uring"])),
+    (OURS_EPOLL, Kind::Ours(Build::All, &["--engine", "epoll"])),
+    (OURS_EPOLL_BUILD, Kind::Ours(Build::EpollOnly, &["--engine", "epoll"])),
+    (REDIS, Kind::Peer),
+    (VALKEY, Kind::Peer),
+    (BARE_EPOLL, Kind::Bare("epoll")),
+    (BARE_RING, Kind::Bare("ring")),
+];
+
 /// All names, in the order of tables.
-pub(super) const NAMES: [&str; 7] =
-    [OURS, OURS_EPOLL, OURS_EPOLL_BUILD, REDIS, VALKEY, BARE_EPOLL, BARE_RING];
+pub(super) const NAMES: [&str; CONTENDERS.len()] = {
+    let mut names = [""; CONTENDERS.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = CONTENDERS[index].0;
+        index += 1;
+    }
+    names
+};
+
+/// Whether this is one of ours, not a peer or a bare loop.
+pub(super) fn is_ours(name: &str) -> bool {
+    CONTENDERS.iter().any(|(known, kind)| *known == name && matches!(kind, Kind::Ours(..)))
+}
 
 /// A server that can be started.
 #[derive(Clone, Debug)]
@@ -42,9 +68,17 @@ pub(super) struct Contender {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Ours(&'static str),
+    /// With these flags.
+    Ours(Build, &'static [&'static str]),
     Peer,
     Bare(&'static str),
+}
+
+/// Which of our binaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Build {
+    All,
+    EpollOnly,
 }
 
 /// A server that is not there.
@@ -71,19 +105,9 @@ impl Contender {
     pub(super) fn arguments(&self, port: u16) -> Vec<OsString> {
         let port = port.to_string();
         let words: Vec<&str> = match self.kind {
-            Kind::Ours(engine) => {
-                vec![
-                    "--engine",
-                    engine,
-                    "--threads",
-                    "1",
-                    "--port",
-                    &port,
-                    "--save",
-                    "",
-                    "--appendonly",
-                    "no",
-                ]
+            Kind::Ours(_, flags) => {
+                let common = ["--threads", "1", "--port", &port, "--save", "", "--appendonly", "no"];
+                flags.iter().copied().chain(common).collect()
             }
             Kind::Peer => vec!["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
             Kind::Bare(kind) => vec!["bare", kind, "--port", &port],
@@ -106,19 +130,19 @@ impl Contender {
 pub(super) fn gather(options: &Options, wanted: &[&'static str]) -> (Vec<Contender>, Vec<Missing>) {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     let mut ours: Option<Result<PathBuf, String>> = None;
-    for name in NAMES {
+    for (name, kind) in CONTENDERS {
         let asked = options.servers.is_empty() || options.servers.iter().any(|server| server == name);
         if !asked || !wanted.contains(&name) {
             continue;
         }
-        let (kind, program) = match name {
-            OURS => (Kind::Ours("uring"), ours.get_or_insert_with(|| our_binary(options)).clone()),
-            OURS_EPOLL => (Kind::Ours("epoll"), ours.get_or_insert_with(|| our_binary(options)).clone()),
-            OURS_EPOLL_BUILD => (Kind::Ours("epoll"), epoll_build(options)),
-            BARE_EPOLL => (Kind::Bare("epoll"), own_binary()),
-            BARE_RING if cfg!(feature = "uring") => (Kind::Bare("ring"), own_binary()),
-            BARE_RING => (Kind::Bare("ring"), Err("built without the feature uring".to_owned())),
-            peer => (Kind::Peer, peer_binary(options, peer)),
+        let program = match kind {
+            Kind::Ours(Build::All, _) => ours.get_or_insert_with(|| our_binary(options)).clone(),
+            Kind::Ours(Build::EpollOnly, _) => epoll_build(options),
+            Kind::Bare("ring") if !cfg!(feature = "uring") => {
+                Err("built without the feature uring".to_owned())
+            }
+            Kind::Bare(_) => own_binary(),
+            Kind::Peer => peer_binary(options, name),
         };
         match program {
             Ok(program) => found.push(Contender { name, program, kind }),

@@ -15,6 +15,8 @@ use super::server::Server;
 /// What the load is asked to do.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
+    /// The requests, as the load reads them.
+    pub(super) mix: String,
     /// Connections.
     pub(super) connections: usize,
     /// Requests in a pipeline.
@@ -33,9 +35,9 @@ pub(super) struct Load {
 
 impl Load {
     fn arguments(&self) -> Vec<String> {
-        let Self { connections, depth, warm, seconds, rate, keys, seed } = self;
+        let Self { mix, connections, depth, warm, seconds, rate, keys, seed } = self;
         let mut arguments = format!(
-            "--connections {connections} --depth {depth} --warm {warm} --seconds {seconds} --keys {keys} --seed {seed}"
+            "--mix {mix} --connections {connections} --depth {depth} --warm {warm} --seconds {seconds} --keys {keys} --seed {seed}"
         );
         if let Some(rate) = rate {
             arguments.push_str(&format!(" --rate {rate}"));
@@ -88,14 +90,7 @@ impl Helper {
     pub(super) fn line(&mut self) -> Result<String, String> {
         let mut line = String::new();
         match self.output.read_line(&mut line) {
-            Ok(0) => {
-                let mut why = String::new();
-                if let Some(stderr) = self.child.stderr.as_mut() {
-                    // What it managed to say is all there is.
-                    let _ = stderr.read_to_string(&mut why);
-                }
-                Err(format!("the load failed: {}", why.trim()))
-            }
+            Ok(0) => Err(format!("the load failed: {}", self.complaint())),
             Ok(_) => Ok(line.trim_end().to_owned()),
             Err(error) => Err(error.to_string()),
         }
@@ -107,7 +102,21 @@ impl Helper {
     /// If it did not end well.
     pub(super) fn finish(mut self) -> Result<(), String> {
         let status = self.child.wait().map_err(|error| error.to_string())?;
-        if status.success() { Ok(()) } else { Err(format!("the load ended with {status}")) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("the load ended with {status}: {}", self.complaint()))
+        }
+    }
+
+    /// What it said on standard error until its end.
+    fn complaint(&mut self) -> String {
+        let mut why = String::new();
+        if let Some(stderr) = self.child.stderr.as_mut() {
+            // What it managed to say is all there is.
+            let _ = stderr.read_to_string(&mut why);
+        }
+        why.trim().to_owned()
     }
 }
 
@@ -161,10 +170,10 @@ pub(super) fn measure<W>(
     Ok(Measured { report, usage: after.since(before), anonymous })
 }
 
-/// Creates the keys 0 to `keys` - 1.
+/// Creates the keys 0 to `keys` - 1, or counts those that exist one up.
 ///
 /// # Errors
-/// A sentence about the load or the server.
+/// A sentence about the load or the server, or that there are not so many keys then.
 pub(super) fn fill(server: &Server, core: usize, keys: u64) -> Result<(), String> {
     let text =
         format!("--sequential --handshake --json --warm 0 --depth 64 --keys {keys} --operations {keys}");
@@ -172,5 +181,9 @@ pub(super) fn fill(server: &Server, core: usize, keys: u64) -> Result<(), String
     let mut helper = Helper::start(core, "load", server.port, &arguments)?;
     helper.go()?;
     helper.line()?;
-    helper.finish()
+    helper.finish()?;
+    match server.keys() {
+        Some(found) if found == keys => Ok(()),
+        found => Err(format!("{} has {found:?} keys after {keys} were created", server.name)),
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! One program that starts itself again for each role, so that no extra binary ships. It knows servers as programs
 //! with a port and a pid; it refuses to know how requests look ([`crate::load`]) or how a loop serves
-//! ([`crate::bare`]). In reading order: [`options`], [`contender`] (who competes), [`plan`] (what is measured, in
-//! which order), [`runner`] (measures it), [`statistics`], [`verdict`] (targets), [`record`].
+//! ([`crate::bare`]). In reading order: [`options`], [`contender`] (who competes), [`plan`] with [`work`] (what is measured,
+//! in which order), [`runner`] (measures it), [`statistics`], [`verdict`] (targets), [`record`].
 
 mod calibrate;
 mod chart;
@@ -11,6 +11,7 @@ mod contender;
 mod launch;
 mod machine;
 mod measure;
+mod memory;
 mod options;
 mod plan;
 mod record;
@@ -20,6 +21,7 @@ mod statistics;
 mod summary;
 mod system_calls;
 mod verdict;
+mod work;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -51,10 +53,11 @@ pub(crate) fn main() -> ExitCode {
 
 fn command() -> Command {
     options::arguments(Command::new("compare"))
-        .about("compares servers on this machine: CPU per operation, latencies, memory (targets T1 to T4 and T11)")
+        .about("compares servers on this machine: CPU per operation and key, latencies, memory (T1 to T4, T6, T7, T11)")
         .args_conflicts_with_subcommands(true)
         .subcommand(load::role::load_command())
         .subcommand(load::role::idle_command())
+        .subcommand(load::role::partial_command())
         .subcommand(bare::command())
         .subcommand(launch::command())
         .subcommand(calibrate::command())
@@ -65,6 +68,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
     match matches.subcommand() {
         Some(("load", matches)) => load::role::run_load(matches, &mut input, &mut output)?,
         Some(("idle", matches)) => load::role::run_idle(matches, &mut input, &mut output)?,
+        Some(("partial", matches)) => load::role::run_partial(matches, &mut input, &mut output)?,
         Some(("bare", matches)) => bare::run(matches)?,
         Some(("launch", matches)) => return Err(launch::run(matches).into()),
         Some(("check", matches)) => calibrate::run(matches, &mut output)?,

@@ -54,7 +54,7 @@ pub(super) fn arguments(command: Command) -> Command {
         |name, default, help| text(name, help).value_parser(value_parser!(usize)).default_value(default);
     command
         .arg(
-            text("only", "rows to measure: T1,T2,T3,T4,T11")
+            text("only", "rows to measure: T1,T2,T3,T4,T6,T7,T11")
                 .value_delimiter(',')
                 .value_parser(RowName::parse),
         )
@@ -87,7 +87,11 @@ impl Options {
             (false, true) => Effort::Quick,
             (false, false) => Effort::Full,
         };
-        let rows = matches.get_many::<RowName>("only").map(|rows| rows.copied().collect());
+        let mut rows: Vec<RowName> =
+            matches.get_many("only").map_or_else(|| RowName::ALL.to_vec(), |rows| rows.copied().collect());
+        // T6 creates more keys than the rows before it are to meet.
+        rows.sort_unstable();
+        rows.dedup();
         let peers: Result<_, String> = matches
             .get_many::<String>("peer")
             .into_iter()
@@ -100,7 +104,7 @@ impl Options {
         let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
         let core = |name: &str| *matches.get_one::<usize>(name).expect("cores have defaults");
         Ok(Self {
-            rows: rows.unwrap_or_else(|| RowName::ALL.to_vec()),
+            rows,
             effort,
             rounds: matches.get_one::<u16>("rounds").copied().map(usize::from),
             servers: matches.get_many::<String>("servers").into_iter().flatten().cloned().collect(),

@@ -3,10 +3,15 @@
 //! Knows how often and how long, not how. Servers take turns within each round, and each round starts with the
 //! next of them, so that a drift of the machine falls on all alike.
 
+use std::fmt;
+
 use serde::{Serialize, Serializer};
 
-use super::contender::{BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, REDIS, VALKEY};
+use super::contender::{
+    BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, OURS_TOKIO, REDIS, VALKEY, is_ours,
+};
 use super::options::{Effort, Options};
+use super::work::{Delivery, Many, Work};
 
 /// A row of the targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,13 +24,17 @@ pub(super) enum RowName {
     T3,
     /// Our engines against each other, every shape.
     T4,
+    /// Requests that name many keys.
+    T6,
+    /// Memory of large requests that are not complete.
+    T7,
     /// Memory of idle connections.
     T11,
 }
 
 impl RowName {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 5] = [Self::T1, Self::T2, Self::T3, Self::T4, Self::T11];
+    pub(super) const ALL: [Self; 7] = [Self::T1, Self::T2, Self::T3, Self::T4, Self::T6, Self::T7, Self::T11];
 
     /// As the user writes it.
     pub(super) fn text(self) -> &'static str {
@@ -34,6 +43,8 @@ impl RowName {
             Self::T2 => "T2",
             Self::T3 => "T3",
             Self::T4 => "T4",
+            Self::T6 => "T6",
+            Self::T7 => "T7",
             Self::T11 => "T11",
         }
     }
@@ -41,7 +52,7 @@ impl RowName {
     /// Reads what the user wrote, for clap.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let row = Self::ALL.into_iter().find(|row| row.text().eq_ignore_ascii_case(text));
-        row.ok_or_else(|| "expected T1, T2, T3, T4 or T11".to_owned())
+        row.ok_or_else(|| "expected T1, T2, T3, T4, T6, T7 or T11".to_owned())
     }
 }
 
@@ -60,18 +71,12 @@ pub(super) struct Shape {
     pub(super) depth: usize,
 }
 
-impl std::fmt::Display for Shape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.depth {
             1 => write!(f, "{}", self.connections),
             depth => write!(f, "{} × {depth}", self.connections),
         }
-    }
-}
-
-impl Serialize for Work {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.text())
     }
 }
 
@@ -92,6 +97,13 @@ const IDLE: Shape = Shape { connections: 9000, depth: 1 };
 /// Connections of T11 in a smoke run.
 const IDLE_SMOKE: Shape = Shape { connections: 500, depth: 1 };
 
+/// Of T6: a few clients that each name many keys at once.
+const BULK: Shape = Shape { connections: 8, depth: 1 };
+/// Of T7.
+const PARTIAL: Shape = Shape { connections: 50, depth: 1 };
+/// Of T7 in a smoke run.
+const PARTIAL_SMOKE: Shape = Shape { connections: 5, depth: 1 };
+
 const EVERYONE: [&str; 6] = [OURS, OURS_EPOLL, REDIS, VALKEY, BARE_EPOLL, BARE_RING];
 
 /// The shapes of a row.
@@ -101,6 +113,9 @@ fn shapes(row: RowName, effort: Effort) -> &'static [Shape] {
         RowName::T2 => &[MIDDLE],
         RowName::T3 => &[FLAT, MANY],
         RowName::T4 => &[DEEP, MIDDLE, FEW, FLAT, MANY],
+        RowName::T6 => &[BULK],
+        RowName::T7 if effort == Effort::Smoke => &[PARTIAL_SMOKE],
+        RowName::T7 => &[PARTIAL],
         RowName::T11 if effort == Effort::Smoke => &[IDLE_SMOKE],
         RowName::T11 => &[IDLE],
     }
@@ -111,32 +126,21 @@ pub(super) fn servers(row: RowName) -> &'static [&'static str] {
     match row {
         RowName::T1 | RowName::T2 | RowName::T3 => &EVERYONE,
         RowName::T4 => &[OURS, OURS_EPOLL_BUILD],
+        RowName::T6 | RowName::T7 => &[OURS, OURS_TOKIO, OURS_EPOLL, REDIS, VALKEY],
         RowName::T11 => &[OURS, OURS_EPOLL, REDIS, VALKEY],
     }
 }
 
-/// What a step does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Work {
-    /// Saturating load.
-    Closed,
-    /// Saturating load while system calls are counted.
-    Calls,
-    /// Half of the slower server's capacity, at fixed times.
-    Open,
-    /// Idle connections.
-    Idle,
-}
-
-impl Work {
-    /// As records name it.
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Calls => "calls",
-            Self::Open => "open",
-            Self::Idle => "idle",
-        }
+/// Whether a server can do a work: `MINCRBY` is ours alone.
+fn can(server: &str, work: Work) -> bool {
+    match work {
+        Work::Keys(Many::Mincrby, _) => is_ours(server),
+        Work::Closed
+        | Work::Calls
+        | Work::Open
+        | Work::Idle
+        | Work::Keys(Many::Mget | Many::Mset, _)
+        | Work::Partial(..) => true,
     }
 }
 
@@ -166,6 +170,18 @@ impl Step {
             Work::Closed | Work::Open => self.warm + self.seconds + 0.05,
             Work::Calls => self.warm + self.seconds + 0.15,
             Work::Idle => 0.5 + self.shape.connections as f64 * 1e-4,
+            Work::Keys(..) => self.warm + self.seconds + 0.1,
+            Work::Partial(_, Delivery::Whole) => 1.0,
+            Work::Partial(_, Delivery::Pieces) => 4.0,
+        }
+    }
+
+    /// Keys that must exist in the servers that live for the whole run; 0 = it starts its own server.
+    pub(super) fn keys(&self, effort: Effort) -> u64 {
+        match self.work {
+            Work::Closed | Work::Calls | Work::Open => keys(effort),
+            Work::Keys(_, keys) => keys,
+            Work::Idle | Work::Partial(..) => 0,
         }
     }
 }
@@ -185,30 +201,50 @@ pub(super) fn steps(options: &Options, present: &[&'static str]) -> Vec<Step> {
         let servers: Vec<&str> =
             servers(row).iter().copied().filter(|server| present.contains(server)).collect();
         for &shape in shapes(row, options.effort) {
-            let rounds = rounds(options, row);
-            let mut add = |work, rounds| {
-                push_rounds(&mut steps, options.effort, (row, shape), &servers, work, rounds);
-            };
-            if row == RowName::T11 {
-                add(Work::Idle, rounds);
-                continue;
+            for work in works(row, shape, options.effort) {
+                let rounds = if work == Work::Calls { 1 } else { rounds(options, row) };
+                let able: Vec<&str> = servers.iter().copied().filter(|&server| can(server, work)).collect();
+                push_rounds(&mut steps, options.effort, (row, shape), &able, work, rounds);
             }
-            add(Work::Closed, rounds);
-            if row == RowName::T4 && shape.depth == 1 {
-                add(Work::Open, rounds);
-            }
-            add(Work::Calls, 1);
         }
     }
     steps
 }
 
+/// What is done in a row under a shape, in order.
+fn works(row: RowName, shape: Shape, effort: Effort) -> Vec<Work> {
+    match row {
+        RowName::T4 if shape.depth == 1 => vec![Work::Closed, Work::Open, Work::Calls],
+        RowName::T1 | RowName::T2 | RowName::T3 | RowName::T4 => vec![Work::Closed, Work::Calls],
+        RowName::T6 => {
+            let many = [keys(effort), 10 * keys(effort)];
+            many.into_iter()
+                .flat_map(|keys| [Many::Mget, Many::Mincrby].map(|command| Work::Keys(command, keys)))
+                .collect()
+        }
+        RowName::T7 => [Many::Mget, Many::Mset]
+            .into_iter()
+            .flat_map(|command| [Delivery::Whole, Delivery::Pieces].map(|how| Work::Partial(command, how)))
+            .collect(),
+        RowName::T11 => vec![Work::Idle],
+    }
+}
+
+/// Arguments behind the name of a request of T7.
+pub(super) fn partial_arguments(effort: Effort) -> u32 {
+    match effort {
+        Effort::Full | Effort::Quick => 100_000,
+        Effort::Smoke => 5_000,
+    }
+}
+
 fn rounds(options: &Options, row: RowName) -> usize {
     options.rounds.unwrap_or(match (options.effort, row) {
         (Effort::Full, RowName::T4) => 15,
-        (Effort::Full, RowName::T1 | RowName::T2 | RowName::T3 | RowName::T11) => 5,
-        (Effort::Quick, RowName::T4) => 5,
-        (Effort::Quick, RowName::T1 | RowName::T2 | RowName::T3 | RowName::T11) => 3,
+        (Effort::Quick, RowName::T4) | (Effort::Full, _) => 5,
+        // Memory varies little.
+        (Effort::Quick, RowName::T7) => 1,
+        (Effort::Quick, _) => 3,
         (Effort::Smoke, _) => 1,
     })
 }
@@ -222,14 +258,16 @@ fn push_rounds(
     rounds: usize,
 ) {
     let (warm, seconds) = match (effort, work) {
-        (Effort::Full, Work::Closed) => (0.5, 2.0),
+        (Effort::Full, Work::Closed | Work::Keys(..)) => (0.5, 2.0),
         (Effort::Full, Work::Open) => (0.5, 4.0),
-        (Effort::Full, Work::Calls | Work::Idle) => (0.3, 0.5),
-        (Effort::Quick, Work::Closed) => (0.2, 0.6),
+        (Effort::Full, Work::Calls) => (0.3, 0.5),
+        (Effort::Quick, Work::Closed | Work::Keys(..)) => (0.2, 0.6),
         (Effort::Quick, Work::Open) => (0.2, 1.5),
-        (Effort::Quick, Work::Calls | Work::Idle) => (0.1, 0.2),
+        (Effort::Quick, Work::Calls) => (0.1, 0.2),
         (Effort::Smoke, Work::Open) => (0.05, 0.3),
-        (Effort::Smoke, Work::Closed | Work::Calls | Work::Idle) => (0.05, 0.1),
+        (Effort::Smoke, Work::Closed | Work::Calls | Work::Keys(..)) => (0.05, 0.1),
+        // As long as it takes.
+        (_, Work::Idle | Work::Partial(..)) => (0.0, 0.0),
     };
     for round in 0..rounds {
         for turn in 0..servers.len() {

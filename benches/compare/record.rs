@@ -14,9 +14,10 @@ use crate::load::report::Report;
 use super::chart;
 use super::contender::Missing;
 use super::machine::{self, Facts};
-use super::plan::{RowName, Shape, Work};
+use super::plan::{RowName, Shape};
 use super::summary;
 use super::verdict::Judged;
+use super::work::Work;
 
 /// One measurement.
 #[derive(Clone, Debug, Serialize)]
@@ -33,7 +34,9 @@ pub(super) struct Sample {
     pub(super) round: usize,
     /// Processor time of the server per operation, in µs.
     pub(super) cpu_us: Option<f64>,
-    /// Of it in user mode, as far as clock ticks tell, in µs.
+    /// Processor time of the server per key, in nanoseconds, where requests name many.
+    pub(super) per_key_ns: Option<f64>,
+    /// Of the time per operation in user mode, as far as clock ticks tell, in µs.
     pub(super) user_us: Option<f64>,
     /// Times per operation that the server waited.
     pub(super) voluntary: Option<f64>,
@@ -47,8 +50,10 @@ pub(super) struct Sample {
     pub(super) engine: BTreeMap<String, i64>,
     /// The server's own memory, in bytes.
     pub(super) anonymous: u64,
-    /// Its growth per idle connection, in bytes.
+    /// Its growth per connection that only holds memory, in bytes.
     pub(super) per_connection: Option<f64>,
+    /// Its growth per byte that was sent to it.
+    pub(super) held: Option<f64>,
     /// As the load saw it.
     pub(super) report: Option<Report>,
 }
@@ -97,7 +102,7 @@ impl Record {
         let mut text = String::from(
             "row,connections,depth,work,server,round,operations,rate,cpu_us,user_us,voluntary,involuntary,\
              server_load,generator_load,system_calls,anonymous_bytes,bytes_per_connection,asked_rate,kept_up,\
-             p50_us,p90_us,p99_us,p999_us,p9999_us,max_us,seed\n",
+             p50_us,p90_us,p99_us,p999_us,p9999_us,max_us,ns_per_key,bytes_per_byte,seed\n",
         );
         for sample in &self.samples {
             text.push_str(&csv_line(sample));
@@ -111,7 +116,7 @@ fn csv_line(sample: &Sample) -> String {
     let of = |pick: fn(&Report) -> f64| report.map(pick);
     let Shape { connections, depth } = sample.shape;
     let Sample { row, work, server, round, .. } = sample;
-    let mut line = format!("{},{connections},{depth},{},{server},{round},", row.text(), work.text());
+    let mut line = format!("{},{connections},{depth},{},{server},{round},", row.text(), work);
     line.push_str(&report.map(|report| report.operations.to_string()).unwrap_or_default());
     let numbers = [
         of(|report| report.rate),
@@ -132,6 +137,8 @@ fn csv_line(sample: &Sample) -> String {
         of(|report| report.latency.p999),
         of(|report| report.latency.p9999),
         of(|report| report.latency.max),
+        sample.per_key_ns,
+        sample.held,
     ];
     for number in numbers {
         line.push_str(&number.map_or_else(|| ",".to_owned(), |number| format!(",{number:.4}")));

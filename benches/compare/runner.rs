@@ -11,19 +11,20 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::load::report::Report;
-use crate::procfs;
 
 use super::contender::{self, Contender, Missing};
 use super::machine::{self, Facts};
-use super::measure::{Helper, Load, Measured, fill, measure};
+use super::measure::{Load, Measured, fill, measure};
+use super::memory::{self, Cores};
 use super::options::{Effort, Options};
-use super::plan::{self, RowName, Shape, Step, Work};
+use super::plan::{self, RowName, Shape, Step};
 use super::record::{Record, Sample};
 use super::server::Server;
 use super::statistics::median;
 use super::summary;
 use super::system_calls::Counter;
 use super::verdict;
+use super::work::{BULK_KEYS, Delivery, Many, PIECE, Work};
 
 /// Runs a comparison and writes its record.
 ///
@@ -68,7 +69,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, String> {
 /// Without our own server there is nothing to compare; a smoke run does without the separate build.
 fn is_required(missing: &Missing, options: &Options) -> bool {
     let optional = options.effort == Effort::Smoke && missing.name == contender::OURS_EPOLL_BUILD;
-    [contender::OURS, contender::OURS_EPOLL, contender::OURS_EPOLL_BUILD].contains(&missing.name) && !optional
+    contender::is_ours(missing.name) && !optional
 }
 
 fn record_parent(options: &Options) -> std::path::PathBuf {
@@ -99,18 +100,19 @@ impl Run<'_> {
     fn all(&mut self, steps: &[Step]) -> Result<(), String> {
         let total: f64 = steps.iter().map(Step::estimate).sum();
         let bar = Progress::new(total);
-        let loaded = steps.iter().any(|step| step.work != Work::Idle);
-        for contender in self.contenders.iter().filter(|contender| loaded && contender.has_table()) {
-            bar.say(&format!("{}: creating keys", contender.name));
-            fill(&self.arena[contender.name], self.options.load_core, plan::keys(self.options.effort))?;
-        }
+        let mut filled = 0;
         let mut current = None;
         for step in steps {
             if current.is_some_and(|current| current != (step.row, step.shape, step.work)) {
                 self.tell(current, &bar);
             }
             current = Some((step.row, step.shape, step.work));
-            bar.say(&format!("{} {} {} {}", step.row.text(), step.shape, step.work.text(), step.server));
+            let keys = step.keys(self.options.effort);
+            if keys > filled {
+                self.fill(keys, &bar)?;
+                filled = keys;
+            }
+            bar.say(&format!("{} {} {} {}", step.row.text(), step.shape, step.work, step.server));
             if let Some(sample) = self.one(step)? {
                 self.samples.push(sample);
             }
@@ -121,10 +123,19 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Creates so many keys in all servers that live for the whole run.
+    fn fill(&self, keys: u64, bar: &Progress) -> Result<(), String> {
+        for contender in self.contenders.iter().filter(|contender| contender.has_table()) {
+            bar.say(&format!("{}: creating {keys} keys", contender.name));
+            fill(&self.arena[contender.name], self.options.load_core, keys)?;
+        }
+        Ok(())
+    }
+
     /// One line about what has just been measured, for whoever watches.
     fn tell(&self, what: Option<(RowName, Shape, Work)>, bar: &Progress) {
         let Some((row, shape, work)) = what else { return };
-        let mut line = format!("{} {shape} {}:", row.text(), work.text());
+        let mut line = format!("{} {shape} {work}:", row.text());
         for server in plan::servers(row) {
             let figures = |pick: fn(&Sample) -> Option<f64>| {
                 let same = |sample: &&Sample| (sample.row, sample.shape, sample.work) == (row, shape, work);
@@ -137,6 +148,8 @@ impl Run<'_> {
                 Work::Open => figures(|sample| sample.report.as_ref().map(|report| report.latency.p99))
                     .map(|p99| format!("p99 {p99:.0} µs")),
                 Work::Idle => figures(|sample| sample.per_connection).map(|bytes| format!("{bytes:.0} B")),
+                Work::Keys(..) => figures(|sample| sample.per_key_ns).map(|cpu| format!("{cpu:.1} ns")),
+                Work::Partial(..) => figures(|sample| sample.held).map(|held| format!("{held:.3} ×")),
             };
             if let Some(figure) = figure {
                 line.push_str(&format!("  {server} {figure}"));
@@ -148,7 +161,7 @@ impl Run<'_> {
     /// Carries out a step; `None` = its figure cannot be had on this machine.
     fn one(&self, step: &Step) -> Result<Option<Sample>, String> {
         match step.work {
-            Work::Closed => self.load(step, None).map(Some),
+            Work::Closed | Work::Keys(..) => self.load(step, None).map(Some),
             Work::Open => match self.half_capacity(step) {
                 Some(rate) => self.load(step, Some(rate)).map(Some),
                 None => Ok(None),
@@ -158,6 +171,7 @@ impl Run<'_> {
                 None => Ok(None),
             },
             Work::Idle => self.idle(step).map(Some),
+            Work::Partial(command, delivery) => self.partial(step, command, delivery).map(Some),
         }
     }
 
@@ -191,13 +205,18 @@ impl Run<'_> {
     }
 
     fn ask(&self, step: &Step, rate: Option<f64>) -> Load {
+        let mix = match step.work {
+            Work::Keys(command, _) => command.mix_of_keys(BULK_KEYS),
+            Work::Closed | Work::Calls | Work::Open | Work::Idle | Work::Partial(..) => "incr".to_owned(),
+        };
         Load {
+            mix,
             connections: step.shape.connections,
             depth: step.shape.depth,
             warm: step.warm,
             seconds: step.seconds,
             rate,
-            keys: plan::keys(self.options.effort),
+            keys: step.keys(self.options.effort),
             // The servers of a round are asked the same things.
             seed: self.options.seed.wrapping_mul(1000) + step.round as u64,
         }
@@ -216,30 +235,39 @@ impl Run<'_> {
         Some((slower / 2.0).round())
     }
 
-    /// A fresh server, its memory after one connection and after many.
     fn idle(&self, step: &Step) -> Result<Sample, String> {
-        let contender = self.contenders.iter().find(|contender| contender.name == step.server);
-        let contender = contender.expect("steps are made of contenders that are there");
-        let server = Server::start(contender, self.options.server_core)?;
         let connections = step.shape.connections;
-        let hold = |count: usize| {
-            let arguments = ["--connections".to_owned(), count.to_string()];
-            Helper::start(self.options.load_core, "idle", server.port, &arguments)
-        };
-        let memory = || procfs::anonymous_bytes(server.pid()).map_err(|error| error.to_string());
-        // What the first client costs once, buffers of the engine for example, is not a connection's price.
-        let first = hold(1)?;
-        let before = memory()?;
-        let mut many = hold(connections).map_err(|what| format!("{}: {what}", server.name))?;
-        let after = memory()?;
-        many.go()?;
-        many.finish()?;
-        drop(first);
+        let grown = memory::idle(self.contender(step), self.cores(), connections)?;
         Ok(Sample {
-            per_connection: Some((after as f64 - before as f64) / connections as f64),
-            anonymous: after,
+            per_connection: Some(grown.per(connections as u64)),
+            anonymous: grown.after,
             ..blank(step)
         })
+    }
+
+    fn partial(&self, step: &Step, command: Many, delivery: Delivery) -> Result<Sample, String> {
+        let mix = command.mix(plan::partial_arguments(self.options.effort));
+        let piece = match delivery {
+            Delivery::Whole => None,
+            Delivery::Pieces => Some(PIECE),
+        };
+        let connections = step.shape.connections;
+        let (grown, sent) = memory::partial(self.contender(step), self.cores(), connections, &mix, piece)?;
+        Ok(Sample {
+            held: Some(grown.per(sent)),
+            per_connection: Some(grown.per(connections as u64)),
+            anonymous: grown.after,
+            ..blank(step)
+        })
+    }
+
+    fn contender(&self, step: &Step) -> &Contender {
+        let contender = self.contenders.iter().find(|contender| contender.name == step.server);
+        contender.expect("steps are made of contenders that are there")
+    }
+
+    fn cores(&self) -> Cores {
+        Cores { server: self.options.server_core, load: self.options.load_core }
     }
 
     fn record(self, machine: Facts, missing: Vec<Missing>, failure: Option<String>) -> Record {
@@ -266,6 +294,8 @@ fn sample(step: &Step, measured: &Measured) -> Sample {
     let user = (ticks > 0).then(|| usage.user_ticks as f64 / ticks as f64);
     Sample {
         cpu_us: Some(cpu_us),
+        per_key_ns: matches!(step.work, Work::Keys(..))
+            .then(|| usage.run_ns as f64 / report.keys_named as f64),
         user_us: user.map(|share| share * cpu_us),
         voluntary: Some(usage.voluntary as f64 / operations),
         involuntary: Some(usage.involuntary as f64 / operations),
@@ -284,6 +314,8 @@ fn blank(step: &Step) -> Sample {
         server: step.server,
         round: step.round,
         cpu_us: None,
+        per_key_ns: None,
+        held: None,
         user_us: None,
         voluntary: None,
         involuntary: None,

@@ -106,6 +106,12 @@ impl Server {
         text.lines().filter_map(field).filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
+    /// Keys that it holds, if it says so.
+    pub(super) fn keys(&self) -> Option<u64> {
+        let (line, _) = ask(self.port, b"*1\r\n$6\r\nDBSIZE\r\n").ok()?;
+        line.trim_end().strip_prefix(':')?.parse().ok()
+    }
+
     fn end(&mut self) -> io::Result<()> {
         if self.child.try_wait()?.is_some() {
             return Ok(());

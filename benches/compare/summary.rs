@@ -1,10 +1,11 @@
 //! A record as a page of tables, for people. Knows what a record holds, and Markdown.
 
 use super::contender::NAMES;
-use super::plan::{RowName, Shape, Work};
+use super::plan::{RowName, Shape};
 use super::record::{Record, Sample};
 use super::statistics::{Spread, spread};
 use super::verdict::{Judged, shapes};
+use super::work::{BULK_KEYS, Many, Work};
 
 /// The summary.
 pub(super) fn markdown(record: &Record) -> String {
@@ -27,6 +28,8 @@ pub(super) fn markdown(record: &Record) -> String {
         text.push_str(&closed(&samples));
         text.push_str(&load_bound(&samples));
         text.push_str(&open(&samples));
+        text.push_str(&matrix(&samples, 1, |sample| sample.per_key_ns));
+        text.push_str(&matrix(&samples, 3, |sample| sample.held));
         text.push_str(&idle(&samples));
     }
     text
@@ -60,6 +63,13 @@ fn facts(record: &Record) -> String {
 
 fn title(row: RowName, shape: Shape) -> String {
     match (row, shape.depth) {
+        (RowName::T6, _) => format!(
+            "{BULK_KEYS} existing keys in each request, {} connections, unpipelined: ns of CPU per key",
+            shape.connections
+        ),
+        (RowName::T7, _) => {
+            format!("{} requests sent but for the last 10 bytes: memory held ÷ bytes sent", shape.connections)
+        }
         (RowName::T11, _) => format!("{} idle connections after one `INCR`", shape.connections),
         (_, 1) => format!("`INCR`, {} connections, unpipelined", shape.connections),
         (_, depth) => format!("`INCR`, {} connections, {depth} deep", shape.connections),
@@ -131,7 +141,8 @@ fn load_bound(samples: &[&Sample]) -> String {
     let names: Vec<&str> = NAMES
         .into_iter()
         .filter(|&server| {
-            let of = samples.iter().filter(|sample| sample.server == server && sample.work == Work::Closed);
+            let saturated = |work| matches!(work, Work::Closed | Work::Keys(..));
+            let of = samples.iter().filter(|sample| sample.server == server && saturated(sample.work));
             let idle =
                 of.filter_map(|sample| Some((sample.server_load?, sample.report.as_ref()?.generator_load)));
             spread(&idle.map(|(server, load)| load - server).collect::<Vec<f64>>())
@@ -183,10 +194,41 @@ fn open(samples: &[&Sample]) -> String {
     text
 }
 
+/// One figure of a row's different works, a column each. A server that cannot do a work has an empty cell.
+fn matrix(samples: &[&Sample], digits: usize, pick: fn(&Sample) -> Option<f64>) -> String {
+    let mut works: Vec<Work> = Vec::new();
+    for sample in samples.iter().filter(|sample| pick(sample).is_some()) {
+        if !works.contains(&sample.work) {
+            works.push(sample.work);
+        }
+    }
+    if works.is_empty() {
+        return String::new();
+    }
+    let heads: Vec<String> = works.iter().map(Work::to_string).collect();
+    let mut text = format!("\n| server | {} |\n|---|{}\n", heads.join(" | "), "---|".repeat(works.len()));
+    for server in NAMES {
+        let cell = |&work: &Work| {
+            let same = samples.iter().filter(|sample| sample.server == server && sample.work == work);
+            spread(&same.filter_map(|sample| pick(sample)).collect::<Vec<f64>>())
+        };
+        let cells: Vec<Option<Spread>> = works.iter().map(cell).collect();
+        if cells.iter().any(Option::is_some) {
+            let cells =
+                cells.into_iter().map(|cell| cell.map_or_else(String::new, |cell| shown(cell, digits)));
+            text.push_str(&format!("| {server} | {} |\n", cells.collect::<Vec<String>>().join(" | ")));
+        }
+    }
+    if works.iter().any(|work| matches!(work, Work::Keys(Many::Mincrby, _))) {
+        text.push_str("\n`MINCRBY` is ours alone: peers have no figures for it.\n");
+    }
+    text
+}
+
 fn idle(samples: &[&Sample]) -> String {
     let mut text = String::new();
     for server in NAMES {
-        let of = samples.iter().filter(|sample| sample.server == server);
+        let of = samples.iter().filter(|sample| sample.server == server && sample.work == Work::Idle);
         let Some(bytes) = spread(&of.filter_map(|sample| sample.per_connection).collect::<Vec<f64>>()) else {
             continue;
         };

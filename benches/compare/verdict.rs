@@ -1,4 +1,4 @@
-//! The targets T1 to T4 and T11 as data, and whether a run met them.
+//! The targets T1 to T4, T6, T7 and T11 as data, and whether a run met them.
 //!
 //! A target without its figures is neither met nor missed: it says what is not there.
 
@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::contender::{BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, REDIS, VALKEY};
-use super::plan::{RowName, Shape, Work};
+use super::plan::{RowName, Shape};
 use super::record::Sample;
 use super::statistics::{Spread, median, paired_ratio, spread};
+use super::work::{Many, Work};
 
 /// A figure of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub(super) enum Metric {
     P99,
     /// Bytes per idle connection.
     Connection,
+    /// Processor time per key of this command.
+    Key(Many),
+    /// Memory held per byte sent of this command, whose end is still to come.
+    Held(Many),
 }
 
 impl Metric {
@@ -34,15 +39,20 @@ impl Metric {
             Self::P50 => "p50 at half load",
             Self::P99 => "p99 at half load",
             Self::Connection => "bytes per idle connection",
+            Self::Key(_) => "ns of CPU per key",
+            Self::Held(_) => "memory held ÷ bytes sent",
         }
     }
 
-    fn work(self) -> Work {
+    /// Whether this work has the figure.
+    fn is_of(self, work: Work) -> bool {
         match self {
-            Self::Cpu => Work::Closed,
-            Self::Calls => Work::Calls,
-            Self::P50 | Self::P99 => Work::Open,
-            Self::Connection => Work::Idle,
+            Self::Cpu => work == Work::Closed,
+            Self::Calls => work == Work::Calls,
+            Self::P50 | Self::P99 => work == Work::Open,
+            Self::Connection => work == Work::Idle,
+            Self::Key(command) => matches!(work, Work::Keys(of, _) if of == command),
+            Self::Held(command) => matches!(work, Work::Partial(of, _) if of == command),
         }
     }
 
@@ -56,6 +66,8 @@ impl Metric {
             Self::P50 => latency.map(|latency| latency.p50),
             Self::P99 => latency.map(|latency| latency.p99),
             Self::Connection => sample.per_connection,
+            Self::Key(_) => sample.per_key_ns,
+            Self::Held(_) => sample.held,
         }
     }
 }
@@ -77,7 +89,7 @@ const fn target(row: RowName, metric: Metric, against: &'static [&'static str], 
     Target { row, metric, ours: OURS, against, bound, upper: None, connections: 0 }
 }
 
-const TARGETS: [Target; 12] = [
+const TARGETS: [Target; 16] = [
     target(RowName::T1, Metric::Cpu, &[REDIS, VALKEY], 0.50),
     target(RowName::T2, Metric::Cpu, &[REDIS, VALKEY], 0.70),
     target(RowName::T3, Metric::Cpu, &[REDIS], 0.90),
@@ -88,6 +100,10 @@ const TARGETS: [Target; 12] = [
     Target { connections: 50, ..target(RowName::T4, Metric::Calls, &[OURS_EPOLL_BUILD], 0.1) },
     target(RowName::T4, Metric::P50, &[OURS_EPOLL_BUILD], 1.05),
     target(RowName::T4, Metric::P99, &[OURS_EPOLL_BUILD], 1.05),
+    target(RowName::T6, Metric::Key(Many::Mget), &[], 45.0),
+    target(RowName::T6, Metric::Key(Many::Mincrby), &[], 60.0),
+    target(RowName::T7, Metric::Held(Many::Mget), &[], 0.05),
+    target(RowName::T7, Metric::Held(Many::Mset), &[], 1.15),
     target(RowName::T11, Metric::Connection, &[], 400.0),
     Target { ours: OURS_EPOLL, ..target(RowName::T11, Metric::Connection, &[], 400.0) },
 ];
@@ -111,18 +127,14 @@ pub(super) struct Judged {
     pub(super) met: Option<bool>,
 }
 
-/// The figures of one server under one shape, by round.
-pub(super) fn values(
-    samples: &[Sample],
-    row: RowName,
-    shape: Shape,
-    server: &str,
-    metric: Metric,
-) -> BTreeMap<usize, f64> {
+/// What the servers of a row did in turns: its shape, and the work.
+pub(super) type Group = (RowName, Shape, Work);
+
+/// The figures of one server in a group, by round.
+pub(super) fn values(samples: &[Sample], group: Group, server: &str, metric: Metric) -> BTreeMap<usize, f64> {
     samples
         .iter()
-        .filter(|sample| sample.row == row && sample.shape == shape && sample.server == server)
-        .filter(|sample| sample.work == metric.work())
+        .filter(|sample| (sample.row, sample.shape, sample.work) == group && sample.server == server)
         .filter_map(|sample| Some((sample.round, metric.of(sample)?)))
         .collect()
 }
@@ -145,16 +157,26 @@ pub(super) fn shapes(samples: &[Sample]) -> Vec<(RowName, Shape)> {
     seen
 }
 
+/// Every group that has samples, in order.
+pub(super) fn groups(samples: &[Sample]) -> Vec<Group> {
+    let mut seen = Vec::new();
+    for sample in samples {
+        let group = (sample.row, sample.shape, sample.work);
+        if !seen.contains(&group) {
+            seen.push(group);
+        }
+    }
+    seen
+}
+
 /// Judges every target of the rows that were measured.
 pub(super) fn judge(samples: &[Sample]) -> Vec<Judged> {
     let mut judged = Vec::new();
-    for (row, shape) in shapes(samples) {
-        let unpipelined = shape.depth == 1;
-        for target in
-            TARGETS.iter().filter(|target| target.row == row && shape.connections >= target.connections)
-        {
-            if unpipelined || !matches!(target.metric, Metric::P50 | Metric::P99) {
-                judged.push(judge_one(samples, target, shape));
+    for group in groups(samples) {
+        let (row, shape, work) = group;
+        for target in TARGETS.iter().filter(|target| target.row == row && target.metric.is_of(work)) {
+            if shape.connections >= target.connections {
+                judged.push(judge_one(samples, target, group));
             }
         }
     }
@@ -166,8 +188,9 @@ pub(super) fn all(values: &BTreeMap<usize, f64>) -> Vec<f64> {
     values.values().copied().collect()
 }
 
-fn judge_one(samples: &[Sample], target: &Target, shape: Shape) -> Judged {
-    let of = |server| values(samples, target.row, shape, server, target.metric);
+fn judge_one(samples: &[Sample], target: &Target, group: Group) -> Judged {
+    let (row, shape, work) = group;
+    let of = |server| values(samples, group, server, target.metric);
     let ours = of(target.ours);
     let better = target
         .against
@@ -184,12 +207,16 @@ fn judge_one(samples: &[Sample], target: &Target, shape: Shape) -> Judged {
         None if target.against.is_empty() => String::new(),
         None => format!(" ÷ {} (no figures)", target.against.join(" or ")),
     };
+    let which = match work {
+        Work::Keys(..) | Work::Partial(..) => format!(", {work}"),
+        Work::Closed | Work::Calls | Work::Open | Work::Idle => String::new(),
+    };
     let met = value
         .map(|value| value.median <= target.bound && target.upper.is_none_or(|upper| value.high <= upper));
     Judged {
-        row: target.row,
+        row,
         shape,
-        what: format!("{} of {}{against}", target.metric.text(), target.ours),
+        what: format!("{} of {}{which}{against}", target.metric.text(), target.ours),
         value,
         bound: target.bound,
         upper: target.upper,
@@ -201,7 +228,7 @@ fn judge_one(samples: &[Sample], target: &Target, shape: Shape) -> Judged {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Metric, RowName, Sample, Shape, Work, judge, ratio};
+    use super::{Many, Metric, RowName, Sample, Shape, Work, judge, ratio};
 
     fn sample(row: RowName, server: &'static str, round: usize, cpu: f64) -> Sample {
         Sample {
@@ -211,6 +238,8 @@ mod tests {
             server,
             round,
             cpu_us: Some(cpu),
+            per_key_ns: None,
+            held: None,
             user_us: None,
             voluntary: None,
             involuntary: None,
@@ -250,6 +279,20 @@ mod tests {
     fn without_figures_there_is_no_verdict() {
         let judged = judge(&[sample(RowName::T1, "redis", 0, 0.4)]);
         assert_eq!((judged.len(), judged[0].met), (1, None));
+    }
+
+    #[test]
+    fn each_work_of_a_row_is_judged_by_its_own_target() {
+        let of = |command, keys, ns| Sample {
+            work: Work::Keys(command, keys),
+            per_key_ns: Some(ns),
+            ..sample(RowName::T6, "tallyring-uring", 0, 400.0)
+        };
+        let judged =
+            judge(&[of(Many::Mget, 10, 44.0), of(Many::Mget, 100, 59.0), of(Many::Mincrby, 10, 59.0)]);
+        let met: Vec<Option<bool>> = judged.iter().map(|judged| judged.met).collect();
+        assert_eq!(met, [Some(true), Some(false), Some(true)]);
+        assert!(judged[1].what.ends_with("MGET of 100 keys"), "{}", judged[1].what);
     }
 
     #[test]

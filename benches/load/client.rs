@@ -71,6 +71,32 @@ impl Client {
         Ok(())
     }
 
+    /// Sends the next `piece` bytes, or what the socket takes of them, but never the last `kept` that wait.
+    /// Returns the number of bytes sent.
+    ///
+    /// # Errors
+    /// Whatever the socket says, except that it is full.
+    pub(crate) fn send_piece(&mut self, piece: usize, kept: usize) -> Result<usize, Fault> {
+        let most = self.out.len().saturating_sub(self.sent + kept).min(piece);
+        if most == 0 {
+            return Ok(0);
+        }
+        match self.stream.write(&self.out[self.sent..self.sent + most]) {
+            Ok(0) => Err(Fault::Closed),
+            Ok(written) => {
+                self.sent += written;
+                Ok(written)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Bytes of requests that are not sent yet.
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
     /// Receives until the socket is empty, checks every reply, and hands the intended time of each completed
     /// request to `answered`. `scratch` is room to receive into, shared by all connections.
     ///

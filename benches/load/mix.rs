@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     Mget(u32),
     /// `MINCRBY key 1 …`
     Mincrby(u32),
+    /// `MSET key number …`, six digits each
+    Mset(u32),
 }
 
 impl fmt::Display for Kind {
@@ -31,6 +33,7 @@ impl fmt::Display for Kind {
             Self::Ping => f.write_str("ping"),
             Self::Mget(keys) => write!(f, "mget:{keys}"),
             Self::Mincrby(keys) => write!(f, "mincrby:{keys}"),
+            Self::Mset(keys) => write!(f, "mset:{keys}"),
         }
     }
 }
@@ -99,7 +102,8 @@ fn parse_kind(text: &str) -> Result<Kind, String> {
         ("ping", None) => Ok(Kind::Ping),
         ("mget", Some(keys)) => Ok(Kind::Mget(keys)),
         ("mincrby", Some(keys)) => Ok(Kind::Mincrby(keys)),
-        _ => Err(format!("unknown request '{text}': incr, get, set, ping, mget:n, mincrby:n")),
+        ("mset", Some(keys)) => Ok(Kind::Mset(keys)),
+        _ => Err(format!("unknown request '{text}': incr, get, set, ping, mget:n, mincrby:n, mset:n")),
     }
 }
 
@@ -221,6 +225,16 @@ impl Source {
                     out.extend_from_slice(b"$1\r\n1\r\n");
                 }
             }
+            Kind::Mset(keys) => {
+                out.extend_from_slice(b"*");
+                put_line(out, u64::from(keys) * 2 + 1);
+                out.extend_from_slice(b"$4\r\nMSET\r\n");
+                for _ in 0..keys {
+                    self.key(out);
+                    out.extend_from_slice(b"$6\r\n");
+                    put_line(out, 100_000 + self.random.below(900_000));
+                }
+            }
         }
         kind
     }
@@ -262,7 +276,7 @@ mod tests {
 
     #[test]
     fn mixes_are_read_and_printed() {
-        for text in ["incr=1", "incr=8,get=2", "mget:100=1", "mincrby:3=2,ping=1,set=5"] {
+        for text in ["incr=1", "incr=8,get=2", "mget:100=1", "mincrby:3=2,ping=1,set=5", "mset:7=1"] {
             assert_eq!(text.parse::<Mix>().unwrap().to_string(), text);
         }
         assert_eq!("incr".parse::<Mix>().unwrap(), Mix::only(Kind::Incr));

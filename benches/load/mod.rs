@@ -3,13 +3,14 @@
 //! Knows requests and replies as a client sees them. It refuses to know which server it talks to, what a round of
 //! a comparison is, or how processor time is measured. In reading order: what is asked ([`mix`]) and what a reply
 //! must look like ([`reply`]), one connection ([`client`]), the saturating loop ([`closed`]) and the fixed-rate
-//! loop ([`open`]), what is reported ([`report`]), and the command line ([`role`]).
+//! loop ([`open`]), what only holds connections ([`idle`], [`partial`]), what is reported ([`report`]), and the command line ([`role`]).
 
 pub(crate) mod client;
 pub(crate) mod closed;
 pub(crate) mod idle;
 pub(crate) mod mix;
 pub(crate) mod open;
+pub(crate) mod partial;
 pub(crate) mod reply;
 pub(crate) mod report;
 pub(crate) mod role;

@@ -33,7 +33,7 @@ impl Checker {
         match kind {
             Kind::Incr => integer(bytes),
             Kind::Get => bulk(bytes),
-            Kind::Set => literal(b"+OK\r\n", bytes),
+            Kind::Set | Kind::Mset(_) => literal(b"+OK\r\n", bytes),
             Kind::Ping => literal(b"+PONG\r\n", bytes),
             Kind::Mget(keys) => self.array(keys, bytes, bulk),
             Kind::Mincrby(keys) => self.array(keys, bytes, integer),
@@ -150,6 +150,7 @@ mod tests {
             (Kind::Incr, b":1\r\n:-20\r\n:9223372036854775807\r\n" as &[u8], 3),
             (Kind::Get, b"$2\r\n10\r\n$-1\r\n$2\r\n-1\r\n", 3),
             (Kind::Set, b"+OK\r\n+OK\r\n", 2),
+            (Kind::Mset(3), b"+OK\r\n", 1),
             (Kind::Ping, b"+PONG\r\n", 1),
             (Kind::Mget(2), b"*2\r\n$1\r\n5\r\n$-1\r\n*2\r\n$-1\r\n$-1\r\n", 2),
             (Kind::Mincrby(3), b"*3\r\n:1\r\n:2\r\n:3\r\n", 1),

@@ -14,7 +14,7 @@ use super::closed::{self, Goal, Outcome};
 use super::mix::{Mix, Order, Source};
 use super::open::{self, Arrivals, PUNCTUAL, Pace};
 use super::report::{Latency, Own, Report};
-use super::{Fault, idle, nanos};
+use super::{Fault, idle, nanos, partial};
 
 /// Arguments of `load`.
 pub(crate) fn load_command() -> Command {
@@ -33,7 +33,7 @@ pub(crate) fn load_command() -> Command {
             Arg::new("mix")
                 .long("mix")
                 .default_value("incr")
-                .help("incr, get, set, ping, mget:n, mincrby:n; a=3,b=1"),
+                .help("incr, get, set, ping, mget:n, mincrby:n, mset:n; a=3,b=1"),
         )
         .arg(
             Arg::new("operations")
@@ -83,6 +83,19 @@ pub(crate) fn idle_command() -> Command {
         .arg(Arg::new("connections").long("connections").value_parser(count).default_value("9000"))
 }
 
+/// Arguments of `partial`.
+pub(crate) fn partial_command() -> Command {
+    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64).range(1..));
+    Command::new("partial")
+        .about("sends a large request on each connection but for its end, says how many bytes, holds until a line")
+        .arg(port())
+        .arg(number("connections").default_value("50"))
+        .arg(Arg::new("mix").long("mix").required(true).help("as for load"))
+        .arg(number("piece").help("bytes of one send; else as many as the socket takes"))
+        .arg(number("keys").default_value("1000000").help("number of different keys"))
+        .arg(number("seed").default_value("1").help("of random keys"))
+}
+
 fn port() -> Arg {
     Arg::new("port")
         .long("port")
@@ -106,6 +119,26 @@ pub(crate) fn run_idle(
     output: &mut dyn Write,
 ) -> Result<(), Fault> {
     idle::hold(address(matches), count(matches, "connections"), input, output)
+}
+
+/// Runs `partial`.
+///
+/// # Errors
+/// See [`partial::hold`].
+pub(crate) fn run_partial(
+    matches: &ArgMatches,
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> Result<(), Fault> {
+    let mix: &String = matches.get_one("mix").expect("the mix is required");
+    let asked = partial::Asked {
+        mix: mix.parse().map_err(|error: String| fault(&error))?,
+        connections: count(matches, "connections"),
+        piece: matches.contains_id("piece").then(|| count(matches, "piece")),
+        keys: *matches.get_one("keys").expect("keys has a default"),
+        seed: *matches.get_one("seed").expect("the seed has a default"),
+    };
+    partial::hold(address(matches), &asked, input, output)
 }
 
 /// Runs `load`: warm-up, then the measured part, then the report.

@@ -1,0 +1,99 @@
+//! What a step of a run does, and how the load is asked for it. Knows names and numbers.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Keys that one request of T6 names.
+pub(super) const BULK_KEYS: u32 = 10_000;
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Saturating load.
+    Closed,
+    /// Saturating load while system calls are counted.
+    Calls,
+    /// Half of the slower server's capacity, at fixed times.
+    Open,
+    /// Idle connections.
+    Idle,
+    /// Saturating requests that each name [`BULK_KEYS`] keys, any of so many that exist.
+    Keys(Many, u64),
+    /// Large requests sent but for their ends.
+    Partial(Many, Delivery),
+}
+
+/// As records name it.
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed"),
+            Self::Calls => f.write_str("calls"),
+            Self::Open => f.write_str("open"),
+            Self::Idle => f.write_str("idle"),
+            Self::Keys(command, keys) => write!(f, "{} of {keys} keys", command.text()),
+            Self::Partial(command, Delivery::Whole) => write!(f, "{} by whole writes", command.text()),
+            Self::Partial(command, Delivery::Pieces) => {
+                write!(f, "{} by {PIECE}-byte sends", command.text())
+            }
+        }
+    }
+}
+
+impl Serialize for Work {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A command on many keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Many {
+    /// Its keys are independent of each other: here it is answered while it arrives.
+    Mget,
+    /// The same, and writes.
+    Mincrby,
+    /// All or nothing.
+    Mset,
+}
+
+impl Many {
+    /// Its name.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Mget => "MGET",
+            Self::Mincrby => "MINCRBY",
+            Self::Mset => "MSET",
+        }
+    }
+
+    /// As the load is asked for a request with so many arguments behind the name.
+    pub(super) fn mix(self, arguments: u32) -> String {
+        match self {
+            Self::Mget => format!("mget:{arguments}"),
+            Self::Mincrby => format!("mincrby:{}", arguments / 2),
+            Self::Mset => format!("mset:{}", arguments / 2),
+        }
+    }
+
+    /// As the load is asked for a request that names so many keys.
+    pub(super) fn mix_of_keys(self, keys: u32) -> String {
+        match self {
+            Self::Mget => self.mix(keys),
+            Self::Mincrby | Self::Mset => self.mix(2 * keys),
+        }
+    }
+}
+
+/// How the bytes of a large request are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// As many at a time as the socket takes.
+    Whole,
+    /// [`PIECE`] at a time.
+    Pieces,
+}
+
+/// Bytes of a small send.
+pub(super) const PIECE: usize = 100;
