@@ -13,6 +13,7 @@ mod host;
 mod mailbox;
 mod patience;
 mod questions;
+mod refusals;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,7 @@ use crate::limits::{self, Limits};
 use crate::resp::encode::Encoder;
 
 use batch::Batch;
-pub use mailbox::{Bell, Counts, Dealt, Identity, Message, Post, Settings, Shared, Stats};
+pub use mailbox::{Bell, Counts, Dealt, Identity, Message, Post, Readings, Settings, Shared, Stats};
 use questions::Questions;
 
 /// Names one connection of one worker, for as long as it lives and not a moment longer.
@@ -52,6 +53,19 @@ pub struct Unsent<'a> {
     pub bytes: &'a [u8],
     /// Nothing is waiting for them to have left: when that becomes known does not matter.
     pub last: bool,
+}
+
+/// What an engine has between two turns: blocks to receive into, and operations that the kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// Blocks there are.
+    pub blocks: u16,
+    /// Blocks that hold nobody's bytes.
+    pub blocks_free: u16,
+    /// Fewest blocks that were free at one time.
+    pub blocks_low_water: u16,
+    /// Operations that are not over.
+    pub in_flight: u64,
 }
 
 /// Where a connection that was just accepted goes.
@@ -156,10 +170,15 @@ impl Worker {
         &mut self.counts
     }
 
-    /// The engine's pool of receive blocks never had fewer to lend than this.
-    pub fn note_low_water(&self, blocks: u16) {
+    /// What the engine has, to be shown. It says so every turn.
+    #[inline]
+    pub fn note(&self, resources: Resources) {
+        let readings = &self.shared.posts[self.id].readings;
         // Relaxed: for display.
-        self.shared.posts[self.id].blocks_low_water.store(u64::from(blocks), Ordering::Relaxed);
+        readings.blocks.store(u64::from(resources.blocks), Ordering::Relaxed);
+        readings.blocks_free.store(u64::from(resources.blocks_free), Ordering::Relaxed);
+        readings.blocks_low_water.store(u64::from(resources.blocks_low_water), Ordering::Relaxed);
+        readings.in_flight.store(resources.in_flight, Ordering::Relaxed);
     }
 
     /// Monotonic milliseconds at the beginning of this turn.
@@ -185,7 +204,7 @@ impl Worker {
     /// Counts a connection that was just accepted and says where it goes: to the worker with the fewest.
     pub fn admit(&mut self, peer: &Peer) -> Admission {
         if self.limits.local_only && !peer.is_local() {
-            self.counts.rejected += 1;
+            self.counts.denied += 1;
             return Admission::Refused(DENIED);
         }
         // Relaxed: a count; being off by the connections accepted at this very moment by nobody else is exact,

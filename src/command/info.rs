@@ -80,8 +80,8 @@ pub struct Facts {
     pub allocator: String,
     /// Connections accepted.
     pub total_connections: u64,
-    /// Connections refused because of `maxclients`.
-    pub rejected_connections: u64,
+    /// What was refused, by kind.
+    pub refusals: Refusals,
     /// Commands executed.
     pub total_commands: u64,
     /// Commands a second, lately.
@@ -114,27 +114,67 @@ pub struct Facts {
     pub submissions: u64,
     /// Completions reaped from the ring; 0 where there is none.
     pub completions: u64,
+    /// Operations that the kernel has and that are not over; 0 where there is no ring.
+    pub in_flight: u64,
     /// System calls of the workers.
     pub system_calls: u64,
     /// Turns of the workers.
     pub turns: u64,
     /// Times a receive found no free block.
     pub starved: u64,
+    /// Receive blocks of all workers that hold nobody's bytes.
+    pub blocks_free: u64,
     /// Fewest free receive blocks of a worker so far.
     pub blocks_low_water: u64,
     /// Receive blocks of a worker.
     pub blocks: u64,
 }
 
+/// How often clients were refused, by kind, since the start or the last `CONFIG RESETSTAT`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// Connections above `maxclients`, or for which an engine had no block.
+    pub max_clients: u64,
+    /// Connections of other machines in protected mode.
+    pub protected_mode: u64,
+    /// Requests before authentication.
+    pub unauthenticated: u64,
+    /// Connections closed for more, or longer, arguments than are allowed before authentication.
+    pub unauthenticated_sizes: u64,
+    /// Wrong passwords.
+    pub wrong_passwords: u64,
+    /// Requests that named no command.
+    pub unknown_commands: u64,
+    /// Requests with a wrong number of arguments.
+    pub wrong_arities: u64,
+    /// Requests with a key above the bound.
+    pub long_keys: u64,
+    /// Connections closed for a number of arguments that was none, or above `proto-max-multibulk-len`.
+    pub bad_counts: u64,
+    /// Connections closed for an argument's length that was none, or above `proto-max-bulk-len`.
+    pub bad_lengths: u64,
+    /// Connections closed for bytes that were not the protocol in another way.
+    pub malformed: u64,
+    /// Connections closed for a request above `client-query-buffer-limit`.
+    pub query_overflows: u64,
+    /// Connections closed for replies above `client-output-buffer-limit`.
+    pub output_overflows: u64,
+    /// `CLIENT LIST` and `CLIENT KILL` while too many of them were under way.
+    pub busy_questions: u64,
+    /// Connections closed for `timeout`.
+    pub idle: u64,
+}
+
 /// A section: its name as an argument, and what writes it.
 type Section = (&'static str, fn(&mut Text<'_>));
 
-const SECTIONS: [Section; 10] = [
+const SECTIONS: [Section; 11] = [
     ("server", server),
     ("clients", clients),
     ("memory", memory),
     ("persistence", persistence),
     ("stats", stats),
+    ("refusals", refusals),
     ("replication", replication),
     ("cpu", cpu),
     ("cluster", cluster),
@@ -302,7 +342,8 @@ fn stats(text: &mut Text<'_>) {
     text.field("total_net_output_bytes", facts.net_output);
     text.field("instantaneous_input_kbps", "0.00");
     text.field("instantaneous_output_kbps", "0.00");
-    text.field("rejected_connections", facts.rejected_connections);
+    let refused = &facts.refusals;
+    text.field("rejected_connections", refused.max_clients + refused.protected_mode);
     text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     text.field("expired_keys", facts.expired_keys);
     text.field("expired_stale_perc", "0.00");
@@ -315,9 +356,36 @@ fn stats(text: &mut Text<'_>) {
     text.zeros(&["active_defrag_hits", "active_defrag_misses"]);
     text.zeros(&["active_defrag_key_hits", "active_defrag_key_misses"]);
     text.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
+    text.field("client_query_buffer_limit_disconnections", refused.query_overflows);
+    text.field("client_output_buffer_limit_disconnections", refused.output_overflows);
+    text.field("acl_access_denied_auth", refused.wrong_passwords);
     text.zeros(&["unexpected_error_replies"]);
     text.field("total_error_replies", facts.error_replies);
     text.zeros(&["dump_payload_sanitizations"]);
+}
+
+/// A field per kind; those of Redis that say the same are in the stats section besides.
+fn refusals(text: &mut Text<'_>) {
+    let refused = &text.facts.refusals;
+    for (name, count) in [
+        ("refused_maxclients", refused.max_clients),
+        ("refused_protected_mode", refused.protected_mode),
+        ("refused_unauthenticated", refused.unauthenticated),
+        ("refused_unauthenticated_size", refused.unauthenticated_sizes),
+        ("refused_wrong_password", refused.wrong_passwords),
+        ("refused_unknown_command", refused.unknown_commands),
+        ("refused_arity", refused.wrong_arities),
+        ("refused_long_key", refused.long_keys),
+        ("refused_multibulk_length", refused.bad_counts),
+        ("refused_bulk_length", refused.bad_lengths),
+        ("refused_malformed", refused.malformed),
+        ("refused_query_buffer", refused.query_overflows),
+        ("refused_output_buffer", refused.output_overflows),
+        ("refused_busy", refused.busy_questions),
+        ("refused_idle", refused.idle),
+    ] {
+        text.field(name, count);
+    }
 }
 
 fn replication(text: &mut Text<'_>) {
@@ -360,8 +428,10 @@ fn engine(text: &mut Text<'_>) {
     text.field("system_calls", facts.system_calls);
     text.field("ring_submissions", facts.submissions);
     text.field("ring_completions", facts.completions);
+    text.field("ring_in_flight", facts.in_flight);
     text.field("receives_starved", facts.starved);
     text.field("blocks_per_worker", facts.blocks);
+    text.field("blocks_free", facts.blocks_free);
     text.field("blocks_low_water", facts.blocks_low_water);
 }
 

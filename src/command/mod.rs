@@ -271,6 +271,10 @@ pub struct Tally {
     pub hits: u64,
     /// Keys that a reading command looked for in vain.
     pub misses: u64,
+    /// Passwords that did not fit.
+    pub wrong_passwords: u64,
+    /// Refusals of a command that judges for itself who may run it.
+    pub unauthenticated: u64,
 }
 
 /// What a command asks of the world around the core. The worker answers.

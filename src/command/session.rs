@@ -295,6 +295,7 @@ fn auth(call: &mut Call<'_>) -> Outcome {
         call.session.authenticated = true;
         call.reply.ok();
     } else {
+        call.tally.wrong_passwords += 1;
         call.reply.error(WRONG_PASSWORD);
     }
     Outcome::Done
@@ -380,12 +381,14 @@ fn hello(call: &mut Call<'_>) -> Outcome {
     };
     if let Some((user, password)) = greeting.credentials {
         if !admits(call.host, user, password) {
+            call.tally.wrong_passwords += 1;
             call.reply.error(WRONG_PASSWORD);
             return Outcome::Done;
         }
         call.session.authenticated = true;
     }
     if !call.session.authenticated {
+        call.tally.unauthenticated += 1;
         call.reply.error(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH \
              <user> <pass> option can be used to authenticate the client and select the RESP protocol version \

@@ -17,7 +17,7 @@ use super::socket::{self, AcceptError};
 use crate::buffer::block::Blocks;
 use crate::connection::End;
 use crate::limits;
-use crate::worker::{Token, Unsent, Worker};
+use crate::worker::{Resources, Token, Unsent, Worker};
 
 /// Events taken from the kernel in one call.
 const EVENTS: usize = 512;
@@ -102,6 +102,8 @@ impl Turns {
             Err(errno) => return Err(errno.into()),
         };
         self.worker.begin_turn();
+        // Between two turns the one block is free, and nothing is ever in flight.
+        self.worker.note(Resources { blocks: 1, blocks_free: 1, blocks_low_water: 0, in_flight: 0 });
         let mut accept = 0_u64;
         for event in &events[..count] {
             match event.data() {

@@ -43,7 +43,7 @@ use super::refusal::explain;
 use super::{Setup, socket};
 use crate::connection::End;
 use crate::limits;
-use crate::worker::{TOO_MANY, Token, Unsent, Worker};
+use crate::worker::{Resources, TOO_MANY, Token, Unsent, Worker};
 
 /// Entries of the submission queue. The completion queue is twice that, which is a read and a write for each block.
 const ENTRIES: u32 = 1024;
@@ -66,7 +66,9 @@ struct State {
     slots: Vec<Option<Slot>>,
     /// Between the worker's `begin_turn` and `end_turn`.
     in_turn: bool,
-    /// Registered blocks that sends have.
+    /// Registered blocks that connections and sends have.
+    taken: usize,
+    /// Those that sends have.
     sending: usize,
     /// Fewest registered blocks that nobody had.
     low_water: usize,
@@ -105,6 +107,7 @@ async fn serve(setup: Setup, worker: Worker) -> io::Result<()> {
         worker,
         slots: Vec::new(),
         in_turn: false,
+        taken: 0,
         sending: 0,
         low_water: limits::RUNTIME_BLOCKS,
         deaf: false,
@@ -191,8 +194,13 @@ impl Hub {
                 socket::shut(listener.get_ref().as_fd(), End::All);
             }
         }
-        let low_water = u16::try_from(state.low_water).expect("a thousand blocks");
-        state.worker.note_low_water(low_water);
+        let narrow = |blocks: usize| u16::try_from(blocks).expect("a thousand blocks");
+        state.worker.note(Resources {
+            blocks: narrow(limits::RUNTIME_BLOCKS),
+            blocks_free: narrow(limits::RUNTIME_BLOCKS - state.taken),
+            blocks_low_water: narrow(state.low_water),
+            in_flight: self.submitted.get() - self.completed.get(),
+        });
         state.in_turn = false;
         state.worker.end_turn()
     }
@@ -212,7 +220,7 @@ impl Hub {
         }
         let before = state.slots[index].replace(Slot::new(token, Rc::clone(&link)));
         debug_assert!(before.is_none(), "a slot is reused only after its connection was closed");
-        state.note_low_water();
+        state.take_block();
         // Their ends are counted in the slot; they are over before the worker is finished.
         drop(tokio_uring::spawn(connection::receive(Rc::clone(self), Rc::clone(&link), token, block)));
         drop(tokio_uring::spawn(connection::send(Rc::clone(self), link, token)));
@@ -256,6 +264,7 @@ impl Hub {
     fn sent(&self, token: Token, result: io::Result<usize>, was_fixed: bool) {
         let mut state = self.complete();
         state.sending -= usize::from(was_fixed);
+        state.taken -= usize::from(was_fixed);
         state.worker.handle_sent(token, *result.as_ref().unwrap_or(&0));
         if let Err(error) = result {
             match errno(&error) {
@@ -275,6 +284,8 @@ impl Hub {
         let slot = slot_of(&mut state.slots, token).expect("a slot stays until both tasks have ended");
         slot.tasks -= 1;
         if slot.tasks == 0 {
+            // The receiver's, which it has dropped.
+            state.taken -= 1;
             state.worker.counts().system_calls += 1;
             state.slots[token.slot as usize] = None;
             state.worker.closed(token);
@@ -329,7 +340,7 @@ impl State {
             block[..bytes.len()].copy_from_slice(bytes);
             let reply = Reply::fixed(block, bytes.len());
             self.sending += 1;
-            self.note_low_water();
+            self.take_block();
             return Some(reply);
         }
         // SAFETY: the bytes stay where they are until `handle_sent` (see `Outgoing`), which is called when the write is
@@ -337,9 +348,10 @@ impl State {
         Some(Reply::InPlace(unsafe { InPlace::new(bytes) }))
     }
 
-    fn note_low_water(&mut self) {
-        let free = limits::RUNTIME_BLOCKS.saturating_sub(self.worker.connections() + self.sending);
-        self.low_water = self.low_water.min(free);
+    /// A registered block was taken from the pool.
+    fn take_block(&mut self) {
+        self.taken += 1;
+        self.low_water = self.low_water.min(limits::RUNTIME_BLOCKS - self.taken);
     }
 }
 

@@ -39,7 +39,7 @@ use super::Setup;
 use super::socket::{self, AcceptError};
 use crate::buffer::block::Blocks;
 use crate::connection::End;
-use crate::worker::{Token, Unsent, Worker};
+use crate::worker::{Resources, Token, Unsent, Worker};
 
 /// `ioprio` flags of a receive (include/uapi/linux/io_uring.h).
 const RECVSEND_POLL_FIRST: u16 = 1;
@@ -76,6 +76,8 @@ struct Turns<'r> {
     /// Receives of the busiest of the last turns: how much company is worth waiting for.
     busy: usize,
     overflows: u32,
+    /// Operations that were queued and are not over.
+    in_flight: u64,
 }
 
 /// Drives `worker` until it is finished.
@@ -103,6 +105,7 @@ pub fn run(rung: Rung, setup: Setup, worker: Worker) -> io::Result<()> {
         receives: 0,
         busy: 0,
         overflows: 0,
+        in_flight: 0,
     };
     turns.watch_bell();
     turns.arm_accepts();
@@ -146,11 +149,13 @@ impl Turns<'_> {
         // Sends first: what has left makes room for what is about to be answered.
         for completion in &reaped {
             let (operation, token) = Operation::of(completion.user_data());
+            self.in_flight -= u64::from(!cqueue::more(completion.flags()));
             if operation == Operation::Send {
                 self.sent(token, completion.result());
             }
         }
         self.confirm_silent();
+        self.note_resources();
         for completion in &reaped {
             self.complete(completion);
         }
@@ -160,7 +165,6 @@ impl Turns<'_> {
         // Falls slowly: half of the last turn alone would halve itself turn by turn.
         self.busy = self.receives.max(self.busy - self.busy.div_ceil(8));
         self.note_overflows();
-        self.worker.note_low_water(self.lending.low_water());
         self.lending.lend_free();
         self.feed_starved();
         self.apply_changes();
@@ -305,6 +309,7 @@ impl Turns<'_> {
             // The kernel has not taken all of them, or has completions it had no room for: after the next enter.
             return;
         }
+        self.in_flight -= self.silent.len() as u64;
         for (token, bytes) in self.silent.drain(..) {
             if let Some(slot) = slot_of(&mut self.slots, token) {
                 debug_assert_eq!(slot.sending, Sending::Silent, "a send that told was taken off the list");
@@ -505,6 +510,7 @@ impl Turns<'_> {
             // SAFETY: every entry pushed here names no memory, a block taken from the buffer ring, or bytes of an
             // outgoing chain; the module's table says why each stays valid until the last completion.
             if unsafe { self.submissions.push(entry) }.is_ok() {
+                self.in_flight += 1;
                 return;
             }
             self.submissions.sync();
@@ -518,6 +524,17 @@ impl Turns<'_> {
             // Gives the kernel room for completions, in case that is what it waits for.
             self.completions.sync();
         }
+    }
+
+    /// Says how things stand before this turn's completions are worked off: nothing is held yet.
+    fn note_resources(&self) {
+        let blocks = self.lending.count();
+        self.worker.note(Resources {
+            blocks,
+            blocks_free: blocks - self.lending.held(),
+            blocks_low_water: self.lending.low_water(),
+            in_flight: self.in_flight,
+        });
     }
 
     fn note_overflows(&mut self) {

@@ -209,7 +209,7 @@ impl Scene<'_> {
     ) -> Outcome {
         self.counts.commands += 1;
         if args.len() > self.max_args && !request.command.is_some_and(|it| it.flags.has(Flags::STREAMS)) {
-            self.counts.protocol_errors += 1;
+            self.counts.note_malformed(ProtocolError::InvalidCount);
             self.refuse(connection, outgoing, |reply| {
                 let mut text = Vec::with_capacity(64);
                 ProtocolError::InvalidCount.write(&mut text);
@@ -218,13 +218,18 @@ impl Scene<'_> {
             return Outcome::Close;
         }
         let Some(command) = request.command else {
+            let refusal = resolve(&args).err();
+            if let Some(refusal) = &refusal {
+                self.counts.note_refused(refusal);
+            }
             return self.refuse(connection, outgoing, |reply| {
-                if let Err(refusal) = resolve(&args) {
+                if let Some(refusal) = &refusal {
                     refusal.encode(reply);
                 }
             });
         };
         if let Err(text) = permit(&connection.session, command) {
+            self.counts.unauthenticated += 1;
             return self.refuse(connection, outgoing, |reply| reply.error(text));
         }
         connection.client.last_command = Some(command);
@@ -284,6 +289,8 @@ impl Scene<'_> {
         self.counts.errors += u64::from(call.reply.errors());
         self.counts.hits += tally.hits;
         self.counts.misses += tally.misses;
+        self.counts.wrong_passwords += tally.wrong_passwords;
+        self.counts.unauthenticated += tally.unauthenticated;
         outcome
     }
 }

@@ -1,11 +1,11 @@
 //! What commands ask of the world around the core, answered from what the workers share.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Message, Shared};
+use super::{Counts, Message, Readings, Shared};
 use crate::command::client_list::ClientFacts;
 use crate::command::glob::{self, Case};
-use crate::command::info::Facts;
+use crate::command::info::{Facts, Refusals};
 use crate::command::session::Session;
 use crate::command::{Command, ConfigError, Host, lookup};
 use crate::connection::{Client, Connection, Peer, Phase};
@@ -32,8 +32,10 @@ impl Host for CallHost<'_> {
         let counts = self.shared.counts();
         let limits = self.shared.settings.limits();
         let dataset = table.heap_bytes() as u64;
-        // Relaxed: readings for display.
-        let low_water = posts.iter().map(|post| post.blocks_low_water.load(Ordering::Relaxed)).min();
+        // Relaxed: for display.
+        let reading = |of: fn(&Readings) -> &AtomicU64| {
+            posts.iter().map(move |post| of(&post.readings).load(Ordering::Relaxed))
+        };
         Facts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build_id: "0".to_owned(),
@@ -61,7 +63,7 @@ impl Host for CallHost<'_> {
             max_memory_policy: "noeviction".to_owned(),
             allocator: "libc".to_owned(),
             total_connections: counts.connections,
-            rejected_connections: counts.rejected,
+            refusals: refusals(&counts),
             total_commands: counts.commands,
             ops_per_second: posts.iter().map(|post| post.commands_per_second(self.now_ms)).sum(),
             net_input: counts.bytes_in,
@@ -81,8 +83,10 @@ impl Host for CallHost<'_> {
             system_calls: counts.system_calls,
             turns: counts.turns,
             starved: counts.starved,
-            blocks_low_water: low_water.unwrap_or(0),
-            blocks: u64::from(limits::BLOCKS_PER_WORKER),
+            in_flight: reading(|it| &it.in_flight).sum(),
+            blocks_low_water: reading(|it| &it.blocks_low_water).min().unwrap_or(0),
+            blocks_free: reading(|it| &it.blocks_free).sum(),
+            blocks: reading(|it| &it.blocks).max().unwrap_or(0),
         }
     }
 
@@ -116,6 +120,30 @@ impl Host for CallHost<'_> {
 
     fn reset_stats(&mut self) {
         self.shared.reset_counts();
+    }
+}
+
+/// Everything that was refused, by kind.
+fn refusals(counts: &Counts) -> Refusals {
+    Refusals {
+        max_clients: counts.rejected,
+        protected_mode: counts.denied,
+        unauthenticated: counts.unauthenticated,
+        unauthenticated_sizes: counts.unauthenticated_sizes,
+        wrong_passwords: counts.wrong_passwords,
+        unknown_commands: counts.unknown_commands,
+        wrong_arities: counts.wrong_arities,
+        long_keys: counts.long_keys,
+        bad_counts: counts.bad_counts,
+        bad_lengths: counts.bad_lengths,
+        malformed: counts.protocol_errors
+            - counts.bad_counts
+            - counts.bad_lengths
+            - counts.unauthenticated_sizes,
+        query_overflows: counts.query_overflows,
+        output_overflows: counts.output_overflows,
+        busy_questions: counts.busy_questions,
+        idle: counts.idle,
     }
 }
 

@@ -79,8 +79,8 @@ pub struct Post {
     pub connections: AtomicUsize,
     /// Its counters.
     pub stats: Stats,
-    /// Fewest receive blocks it had to lend at one time.
-    pub blocks_low_water: AtomicU64,
+    /// What its engine said last of its blocks and operations.
+    pub readings: Readings,
     /// When a second began, in monotonic milliseconds, and the commands executed before it: the current one and the
     /// one before.
     seconds: [(AtomicU64, AtomicU64); 2],
@@ -102,7 +102,7 @@ impl Post {
             rung: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             stats: Stats::default(),
-            blocks_low_water: AtomicU64::new(u64::from(limits::BLOCKS_PER_WORKER)),
+            readings: Readings::default(),
             seconds: Default::default(),
         };
         (post, inbox)
@@ -152,6 +152,19 @@ impl Post {
     }
 }
 
+/// Resources of an engine as they stand between two turns. Written by its worker alone, read for display.
+#[derive(Debug, Default)]
+pub struct Readings {
+    /// Receive blocks there are.
+    pub blocks: AtomicU64,
+    /// Receive blocks that hold nobody's bytes.
+    pub blocks_free: AtomicU64,
+    /// Fewest receive blocks that were free at one time.
+    pub blocks_low_water: AtomicU64,
+    /// Operations that the kernel was given and that are not over.
+    pub in_flight: AtomicU64,
+}
+
 macro_rules! stats {
     ($($(#[$doc:meta])* $name:ident,)+) => {
         /// Counters of one worker: written by it alone, read by anybody.
@@ -195,8 +208,10 @@ stats! {
     commands,
     /// Connections opened.
     connections,
-    /// Connections refused for `maxclients`.
+    /// Connections refused for `maxclients`, or because an engine had no block for them.
     rejected,
+    /// Connections of other machines refused in protected mode.
+    denied,
     /// Bytes received.
     bytes_in,
     /// Bytes sent.
@@ -207,8 +222,28 @@ stats! {
     misses,
     /// Replies that were errors, and connections closed for malformed requests.
     errors,
-    /// Connections closed because the client sent no request of the protocol.
+    /// Connections closed because the client sent no request of the protocol; those below are among them.
     protocol_errors,
+    /// A number of arguments that was none, or above `proto-max-multibulk-len`.
+    bad_counts,
+    /// An argument's length that was none, or above `proto-max-bulk-len`.
+    bad_lengths,
+    /// More, or longer, arguments than are allowed before `AUTH`.
+    unauthenticated_sizes,
+    /// Requests refused because their client had not authenticated.
+    unauthenticated,
+    /// Passwords that did not fit.
+    wrong_passwords,
+    /// Requests that named no command.
+    unknown_commands,
+    /// Requests with a number of arguments that their command does not take.
+    wrong_arities,
+    /// Requests with a key above the bound.
+    long_keys,
+    /// Questions to all workers refused because too many were under way.
+    busy_questions,
+    /// Connections closed for `timeout`.
+    idle,
     /// Connections closed for unsent replies above `client-output-buffer-limit`.
     output_overflows,
     /// Requests that were worked off while they arrived.

@@ -58,6 +58,7 @@ impl Worker {
                 && now_ms.saturating_sub(connection.client.active_ms) >= idle_ms
             {
                 log::debug!("closing idle client id={}", connection.session.id);
+                self.counts.idle += 1;
                 connection.phase = Phase::Closing;
                 let token = token_of(self.idle_at, connection);
                 self.list(token);

@@ -40,6 +40,7 @@ impl Worker {
             return self.get(token).is_some_and(|connection| connection.runnable());
         }
         if self.questions.open.len() >= limits::QUESTIONS {
+            self.counts.busy_questions += 1;
             self.reply(token.slot as usize, |reply| {
                 reply.error("ERR too many questions about clients are under way, try again");
             });

@@ -63,7 +63,10 @@ impl Worker {
         let foreseen = foresee(&seen, declared);
         let stream = match foreseen {
             Ok(Some(command)) => match permit(&connection.session, command) {
-                Err(text) => Stream::Refused(encoded(|reply| reply.error(text))),
+                Err(text) => {
+                    counts.unauthenticated += 1;
+                    Stream::Refused(encoded(|reply| reply.error(text)))
+                }
                 Ok(()) if command.flags.has(Flags::STREAMS) => {
                     Stream::Parts { command, parts: Parts { count: declared, done: 1, sum: 0 } }
                 }
@@ -78,7 +81,10 @@ impl Worker {
                 }
             },
             Ok(None) => return false,
-            Err(refusal) => Stream::Refused(encoded(|reply| refusal.encode(reply))),
+            Err(refusal) => {
+                counts.note_refused(&refusal);
+                Stream::Refused(encoded(|reply| refusal.encode(reply)))
+            }
         };
         counts.streamed += 1;
         // The name is done with; what follows is decoded again, part by part.
@@ -127,6 +133,7 @@ impl Worker {
             }
             Ended::LongKey(len) => {
                 let executed = self.abandon(slot, "its next key is too long");
+                self.counts.long_keys += 1;
                 self.refuse(token, (long_key_error(len) + &executed).as_bytes());
             }
         }
@@ -150,7 +157,7 @@ impl Worker {
         let mut text = Vec::with_capacity(128);
         error.write(&mut text);
         text.extend_from_slice(executed.as_bytes());
-        self.counts.protocol_errors += 1;
+        self.counts.note_malformed(error);
         self.refuse(token, &text);
     }
 

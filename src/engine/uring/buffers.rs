@@ -51,6 +51,11 @@ impl Lending {
         self.blocks.arena()
     }
 
+    /// Number of blocks.
+    pub(super) fn count(&self) -> u16 {
+        self.blocks.count()
+    }
+
     /// Fewest blocks that were not held at one time.
     pub(super) fn low_water(&self) -> u16 {
         self.blocks.low_water()
