@@ -188,9 +188,16 @@ pub struct Spare {
     carries: Vec<Vec<u8>>,
     /// Their capacities in sum, at most [`limits::SPARE_BYTES`].
     bytes: usize,
+    /// Bytes that went back to the allocator since [`Spare::take_released`].
+    released: usize,
 }
 
 impl Spare {
+    /// Bytes that went back to the allocator since this was asked last.
+    pub fn take_released(&mut self) -> usize {
+        std::mem::take(&mut self.released)
+    }
+
     fn take(&mut self) -> Vec<u8> {
         let carry = self.carries.pop().unwrap_or_default();
         self.bytes -= carry.capacity();
@@ -204,6 +211,8 @@ impl Spare {
             carry.clear();
             self.bytes += capacity;
             self.carries.push(carry);
+        } else {
+            self.released += capacity;
         }
     }
 }

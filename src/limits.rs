@@ -44,6 +44,12 @@ pub const BACKLOG_BYTES: usize = 64 * 1024;
 /// connections. What is above, and every carry of more than two backlogs, goes back to the allocator.
 pub const SPARE_BYTES: usize = 2 * 1024 * 1024;
 
+/// Memory that a worker has freed before the kernel is given back what is free: less is soon needed again.
+pub const TRIM_BYTES: usize = 4 * 1024 * 1024;
+
+/// Milliseconds between two times of giving memory back.
+pub const TRIM_PAUSE_MS: u64 = 1_000;
+
 /// Unsent replies above which a connection is not read from.
 pub const UNSENT_SOFT: usize = 1024 * 1024;
 

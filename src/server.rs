@@ -10,7 +10,7 @@ mod settings;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::buffer::trim;
 use crate::clock::Clock;
 use crate::command::Now;
 use crate::config::{Config, EngineChoice};
@@ -110,6 +111,7 @@ impl Server {
         let settings = settings::Directives::new(config);
         let shared = Shared::new(Table::new(), Box::new(settings), posts.into_boxed_slice(), identity);
         let shared = Arc::new(shared);
+        start_trimmer(&shared)?;
         let (end, ended) = channel();
         let mut sockets = Some(sockets);
         let mut threads = Vec::new();
@@ -181,6 +183,24 @@ impl Server {
             }
         }
     }
+}
+
+/// Starts the thread that gives freed memory back to the kernel: that takes milliseconds, which no worker has. It ends
+/// with the last of those that could ask it.
+fn start_trimmer(shared: &Shared) -> Result<(), ServerError> {
+    let (ask, asked) = sync_channel(1);
+    shared.name_trimmer(Box::new(move || {
+        // Full: it is to be done already.
+        let _ = ask.try_send(());
+    }));
+    let body = move || {
+        while asked.recv().is_ok() {
+            trim::trim();
+            thread::sleep(Duration::from_millis(limits::TRIM_PAUSE_MS));
+        }
+    };
+    let thread = thread::Builder::new().name("trim".to_owned()).spawn(body);
+    thread.map(drop).map_err(|error| ServerError::new(format!("cannot start a thread: {error}")))
 }
 
 /// The directive in the words of the engines.

@@ -99,6 +99,8 @@ pub struct Worker {
     batch: Batch,
     pool: OutPool,
     spare: Spare,
+    /// Bytes freed since the kernel was to be given back what is free.
+    released: usize,
     questions: Questions,
     /// Connections whose wants may have changed.
     changed: VecDeque<Token>,
@@ -142,6 +144,7 @@ impl Worker {
             batch: Batch::new(),
             pool: OutPool::default(),
             spare: Spare::default(),
+            released: 0,
             questions: Questions::default(),
             changed: VecDeque::with_capacity(256),
             throttled: VecDeque::with_capacity(256),
@@ -262,6 +265,9 @@ impl Worker {
         }
         let Some(mut connection) = self.take(token) else { return };
         connection.input.clear(&mut self.spare);
+        if let Some(outgoing) = connection.outgoing.take() {
+            self.pool.recycle(outgoing);
+        }
         // Relaxed: counts, as in `admit`.
         self.shared.connected.fetch_sub(1, Ordering::Relaxed);
         self.shared.posts[self.id].connections.fetch_sub(1, Ordering::Relaxed);
@@ -427,6 +433,11 @@ impl Worker {
             }
         }
         self.shared.posts[self.id].stats.publish(&mut self.counts);
+        self.released += self.pool.take_released() + self.spare.take_released();
+        if self.released >= limits::TRIM_BYTES {
+            self.released = 0;
+            self.shared.ask_for_trim();
+        }
         let mut wait = None;
         let mut at_most = |ms: u64| wait = Some(wait.map_or(ms, |other: u64| other.min(ms)));
         if !self.throttled.is_empty() {

@@ -147,6 +147,8 @@ pub struct OutPool {
     blocks: Vec<Vec<u8>>,
     #[expect(clippy::vec_box, reason = "a connection has a pointer to its chain, which is kept as it is")]
     chains: Vec<Box<Outgoing>>,
+    /// Bytes that went back to the allocator since [`OutPool::take_released`].
+    released: usize,
 }
 
 impl OutPool {
@@ -166,6 +168,24 @@ impl OutPool {
         }
     }
 
+    /// Takes back the chain of a connection that is closed, whatever is left in it. Nothing of it is in flight.
+    pub fn recycle(&mut self, mut chain: Box<Outgoing>) {
+        debug_assert!(!chain.in_flight, "the kernel may still read it");
+        for piece in chain.queue.drain(..) {
+            if let Piece::Block(block) = piece {
+                self.give_block(block);
+            }
+        }
+        chain.tail.clear();
+        (chain.sent, chain.queued) = (0, 0);
+        self.give(chain);
+    }
+
+    /// Bytes that went back to the allocator since this was asked last.
+    pub fn take_released(&mut self) -> usize {
+        std::mem::take(&mut self.released)
+    }
+
     fn take_block(&mut self) -> Vec<u8> {
         self.blocks.pop().unwrap_or_else(new_block)
     }
@@ -174,6 +194,8 @@ impl OutPool {
         if self.blocks.len() < limits::OUT_BLOCKS_KEPT {
             block.clear();
             self.blocks.push(block);
+        } else {
+            self.released += block.capacity();
         }
     }
 }
@@ -216,6 +238,27 @@ mod tests {
         assert!(received == expected);
         assert_eq!(chain.unsent(), 0);
         pool.give(chain);
+    }
+
+    #[test]
+    fn a_chain_that_is_given_up_leaves_its_blocks() {
+        let mut pool = OutPool::default();
+        let mut chain = pool.take();
+        let blocks = limits::OUT_BLOCKS_KEPT + 10;
+        let (block, mut spiller) = chain.writer(&mut pool);
+        Encoder::new(block, &mut spiller, Protocol::Resp2)
+            .bulk(&vec![b'x'; blocks * limits::OUT_BLOCK_BYTES]);
+        assert!(chain.start_send(&mut pool).is_some());
+        chain.sent(100, &mut pool);
+        pool.recycle(chain);
+        let over = pool.take_released() / limits::OUT_BLOCK_BYTES;
+        assert!((10..=11).contains(&over), "{over} blocks were more than are kept");
+        assert_eq!(pool.take_released(), 0);
+        let mut again = pool.take();
+        assert_eq!(again.unsent(), 0, "nothing of the old replies is left");
+        let (block, mut spiller) = again.writer(&mut pool);
+        Encoder::new(block, &mut spiller, Protocol::Resp2).bulk(b"new");
+        assert_eq!(again.start_send(&mut pool), Some(&b"$3\r\nnew\r\n"[..]));
     }
 
     #[test]

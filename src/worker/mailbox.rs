@@ -1,6 +1,7 @@
 //! What workers share, and the bounded mailboxes through which they talk.
 
 use std::any::Any;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
@@ -283,6 +284,8 @@ pub struct Shared {
     /// What does not change after start.
     pub identity: Identity,
     next_client: AtomicU64,
+    /// Has freed memory given back to the kernel; absent where nobody does that.
+    trimmer: OnceLock<Bell>,
     /// Counters' sums at the last `CONFIG RESETSTAT`.
     baseline: std::sync::Mutex<Counts>,
 }
@@ -331,7 +334,20 @@ impl Shared {
             durable: AtomicU64::new(0),
             identity,
             next_client: AtomicU64::new(1),
+            trimmer: OnceLock::new(),
             baseline: std::sync::Mutex::new(Counts::default()),
+        }
+    }
+
+    /// Says who gives freed memory back to the kernel when it is asked to. Only the first to be named is asked.
+    pub fn name_trimmer(&self, bell: Bell) {
+        let _named_before = self.trimmer.set(bell);
+    }
+
+    /// Much memory was freed.
+    pub(super) fn ask_for_trim(&self) {
+        if let Some(bell) = self.trimmer.get() {
+            bell();
         }
     }
 

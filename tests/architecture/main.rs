@@ -30,6 +30,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "table",
             "metrics",
             "logging",
+            "buffer::trim",
             // What it answers `CONFIG SET` with, and the time the process started.
             "command::ConfigError",
             "command::Now",
