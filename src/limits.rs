@@ -9,6 +9,13 @@ pub const BLOCK_BYTES: usize = 4096;
 /// Receive blocks of one worker: a power of two, as the provided-buffer ring wants.
 pub const BLOCKS_PER_WORKER: u16 = 256;
 
+/// Receive blocks that all connections of a worker share which sent more than [`TURN_BYTES`] at once, and the bytes of
+/// one: together what one of them may execute in a turn, since what comes above that would have to be kept. They are
+/// larger than the common ones because they are always full.
+pub const RATION_BLOCKS: u16 = 4;
+/// See [`RATION_BLOCKS`].
+pub const RATION_BLOCK_BYTES: usize = 16 * 1024;
+
 /// Registered blocks of one tokio-uring runtime: its pool takes no more (`UIO_MAXIOV`), and says nothing. Each
 /// connection has one to receive into; sends take those that are over.
 pub const RUNTIME_BLOCKS: usize = 1024;
@@ -75,6 +82,15 @@ pub const UNAUTHENTICATED_ARGS: i64 = 10;
 
 /// Bytes of one argument before the connection has authenticated, as in Redis.
 pub const UNAUTHENTICATED_BULK: usize = 16 * 1024;
+
+/// Bytes of one request before the connection has authenticated.
+pub const UNAUTHENTICATED_REQUEST: usize = 32 * 1024;
+
+/// Unsent replies of a connection that has not authenticated.
+pub const UNAUTHENTICATED_UNSENT: usize = 16 * 1024;
+
+/// Milliseconds in which a connection has to authenticate where a password is set.
+pub const UNAUTHENTICATED_MS: u64 = 10_000;
 
 /// Messages that wait in a worker's mailbox. Full is answered with an error to whoever asked.
 pub const MAILBOX: usize = 1024;

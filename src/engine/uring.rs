@@ -14,6 +14,10 @@
 //! failed or was cut short (`IOSQE_CQE_SKIP_SUCCESS`), so that the usual one neither costs a completion nor ends the
 //! wait for the next requests. Where something waits for its end, or the socket was full, a send may wait and tells.
 //!
+//! The kernel fills as many blocks as a client has bytes for, and more than a turn's share of them would have to be kept.
+//! So a connection that had more than its share at once is put on rations: it receives from a ring of few blocks, which
+//! all of its kind share and take turns at, until it is calm again. The others keep their blocks meanwhile.
+//!
 //! A connection is closed when neither a receive nor a send of it is in flight; its slot is free from then on.
 //! Shutting the socket makes both end. Tokens carry a generation, so that a completion that comes late is
 //! recognised all the same; a block that it names goes back.
@@ -22,8 +26,10 @@
 
 mod buffers;
 mod probe;
+mod receive;
 mod slot;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
@@ -32,18 +38,15 @@ use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 use nix::errno::Errno;
 
-use self::buffers::Lending;
+use self::buffers::{Group, Lending};
 pub use self::probe::{Rung, probe};
 use self::slot::{Operation, Receive, Sending, Slot, slot_of};
 use super::Setup;
 use super::socket::{self, AcceptError};
 use crate::buffer::block::Blocks;
 use crate::connection::End;
+use crate::limits;
 use crate::worker::{Resources, Token, Unsent, Worker};
-
-/// `ioprio` flags of a receive (include/uapi/linux/io_uring.h).
-const RECVSEND_POLL_FIRST: u16 = 1;
-const RECV_MULTISHOT: u16 = 1 << 1;
 
 /// Most bytes of one send: the kernel counts them in 31 bits.
 const SEND_MOST: usize = 1 << 30;
@@ -63,8 +66,11 @@ struct Turns<'r> {
     setup: Setup,
     worker: Worker,
     lending: Lending,
+    ration: Lending,
     slots: Vec<Option<Slot>>,
     starved: Vec<Token>,
+    /// Connections that found no block of the ration: they take turns.
+    hungry: VecDeque<Token>,
     /// Listeners whose accept is not armed, and the monotonic milliseconds from which it may be.
     unarmed: Vec<(usize, u64)>,
     /// Silent sends that are not known to have succeeded, and their bytes.
@@ -73,6 +79,8 @@ struct Turns<'r> {
     reaped: Vec<cqueue::Entry>,
     /// Receives reaped in this turn.
     receives: usize,
+    /// Number of this turn.
+    turn: u64,
     /// Receives of the busiest of the last turns: how much company is worth waiting for.
     busy: usize,
     overflows: u32,
@@ -83,7 +91,9 @@ struct Turns<'r> {
 /// Drives `worker` until it is finished.
 pub fn run(rung: Rung, setup: Setup, worker: Worker) -> io::Result<()> {
     let mut ring = probe::build(rung)?;
-    let lending = Lending::new(Blocks::for_worker(), &ring.submitter())?;
+    let lending = Lending::new(Group::Common, Blocks::for_worker(), &ring.submitter())?;
+    let ration = Blocks::new(limits::RATION_BLOCKS, limits::RATION_BLOCK_BYTES);
+    let ration = Lending::new(Group::Ration, ration, &ring.submitter())?;
     register_arena(&ring.submitter(), &lending);
     let (mut submitter, submissions, completions) = ring.split();
     if let Err(error) = submitter.register_ring_fd() {
@@ -97,12 +107,15 @@ pub fn run(rung: Rung, setup: Setup, worker: Worker) -> io::Result<()> {
         setup,
         worker,
         lending,
+        ration,
         slots: Vec::new(),
         starved: Vec::new(),
+        hungry: VecDeque::new(),
         unarmed,
         silent: Vec::with_capacity(256),
         reaped: Vec::with_capacity(256),
         receives: 0,
+        turn: 0,
         busy: 0,
         overflows: 0,
         in_flight: 0,
@@ -120,8 +133,9 @@ pub fn run(rung: Rung, setup: Setup, worker: Worker) -> io::Result<()> {
             }
         };
     }
-    debug_assert_eq!(turns.lending.held(), 0, "every block came back");
-    turns.submitter.unregister_buf_ring(buffers::GROUP)
+    debug_assert_eq!(turns.lending.held() + turns.ration.held(), 0, "every block came back");
+    turns.lending.unregister(&turns.submitter)?;
+    turns.ration.unregister(&turns.submitter)
 }
 
 /// Registers the blocks' memory as one fixed buffer, which pins it. Receives do not need it; where too little
@@ -143,6 +157,7 @@ impl Turns<'_> {
         self.worker.begin_turn();
         self.completions.sync();
         self.receives = 0;
+        self.turn += 1;
         let mut reaped = std::mem::take(&mut self.reaped);
         reaped.extend(&mut self.completions);
         self.completions.sync();
@@ -166,6 +181,7 @@ impl Turns<'_> {
         self.busy = self.receives.max(self.busy - self.busy.div_ceil(8));
         self.note_overflows();
         self.lending.lend_free();
+        self.ration.lend_free();
         self.feed_starved();
         self.apply_changes();
         self.mind_listeners();
@@ -209,65 +225,12 @@ impl Turns<'_> {
     fn complete(&mut self, completion: &cqueue::Entry) {
         let (operation, token) = Operation::of(completion.user_data());
         match operation {
-            Operation::Receive => self.received(token, completion),
+            Operation::Receive => self.received(Group::Common, token, completion),
+            Operation::ReceiveRation => self.received(Group::Ration, token, completion),
             Operation::Accept => self.accepted(token.slot as usize, completion),
             Operation::Bell => self.answer_bell(cqueue::more(completion.flags())),
             // A send has been told of before; how a cancel went shows in what it was to end.
             Operation::Send | Operation::Cancel => {}
-        }
-    }
-
-    fn received(&mut self, token: Token, completion: &cqueue::Entry) {
-        let (result, flags) = (completion.result(), completion.flags());
-        self.receives += 1;
-        if let Some(slot) = slot_of(&mut self.slots, token) {
-            slot.emptied = result > 0 && !cqueue::sock_nonempty(flags);
-            if !cqueue::more(flags) {
-                slot.receive = Receive::Idle;
-                self.worker.touch(token);
-            }
-        }
-        if let Some(id) = cqueue::buffer_select(flags) {
-            // Also for a token that is stale: the block comes back whoever it was for.
-            let mut held = self.lending.received(id, usize::try_from(result).unwrap_or(0));
-            if result > 0 {
-                self.worker.handle_bytes(token, self.lending.bytes(&mut held));
-            }
-            self.lending.release(held);
-        }
-        match result {
-            1.. => {}
-            0 => self.worker.handle_end(token),
-            _ => match Errno::from_raw(-result) {
-                Errno::ENOBUFS => self.starve(token),
-                // Cancelled by us, or to be armed again.
-                Errno::ECANCELED | Errno::EINTR | Errno::EAGAIN => {}
-                errno => {
-                    log::debug!("a connection broke while receiving: {errno}");
-                    self.worker.handle_broken(token);
-                }
-            },
-        }
-    }
-
-    /// No block was free: the bytes stay in the socket until there are.
-    fn starve(&mut self, token: Token) {
-        self.worker.counts().starved += 1;
-        if let Some(slot) = slot_of(&mut self.slots, token) {
-            slot.receive = Receive::Starved;
-            self.starved.push(token);
-        }
-    }
-
-    /// Blocks are back: receives that ended for want of them are armed again.
-    fn feed_starved(&mut self) {
-        for token in self.starved.drain(..) {
-            if let Some(slot) = slot_of(&mut self.slots, token)
-                && slot.receive == Receive::Starved
-            {
-                slot.receive = Receive::Idle;
-                self.worker.touch(token);
-            }
         }
     }
 
@@ -361,15 +324,7 @@ impl Turns<'_> {
         if index >= self.slots.len() {
             self.slots.resize_with(index + 1, || None);
         }
-        let slot = Slot {
-            socket,
-            token,
-            receive: Receive::Idle,
-            sending: Sending::Idle,
-            emptied: false,
-            shut: End::Open,
-        };
-        let before = self.slots[index].replace(slot);
+        let before = self.slots[index].replace(Slot::new(socket, token));
         debug_assert!(before.is_none(), "a slot is reused only after its connection was closed");
     }
 
@@ -413,11 +368,13 @@ impl Turns<'_> {
         match slot.receive {
             Receive::Idle if wants.read => {
                 slot.receive = Receive::Armed;
-                self.arm_receive(descriptor, token);
+                slot.group = slot.wanted;
+                let group = slot.group;
+                self.arm_receive(descriptor, group, token);
             }
-            Receive::Armed if !wants.read => {
+            Receive::Armed if !wants.read || slot.group != slot.wanted => {
                 slot.receive = Receive::Ending;
-                let target = Operation::Receive.data(token);
+                let target = Operation::receive(slot.group).data(token);
                 let cancel =
                     opcode::AsyncCancel::new(target).build().user_data(Operation::Cancel.data(token));
                 self.push(&cancel);
@@ -452,17 +409,6 @@ impl Turns<'_> {
         // The bytes stay where they are until `handle_sent` (see `Outgoing`), which is called when the send is over,
         // and the connection is closed only then.
         self.push(&send);
-    }
-
-    fn arm_receive(&mut self, descriptor: Fd, token: Token) {
-        // Waits for bytes first: arming on an empty buffer ring would fail at once, and there rarely are any yet.
-        let receive = opcode::Recv::new(descriptor, std::ptr::null_mut(), 0)
-            .ioprio(RECV_MULTISHOT | RECVSEND_POLL_FIRST)
-            .buf_group(buffers::GROUP)
-            .build()
-            .flags(squeue::Flags::BUFFER_SELECT)
-            .user_data(Operation::Receive.data(token));
-        self.push(&receive);
     }
 
     fn arm_accepts(&mut self) {
@@ -528,10 +474,10 @@ impl Turns<'_> {
 
     /// Says how things stand before this turn's completions are worked off: nothing is held yet.
     fn note_resources(&self) {
-        let blocks = self.lending.count();
+        let blocks = self.lending.count() + self.ration.count();
         self.worker.note(Resources {
             blocks,
-            blocks_free: blocks - self.lending.held(),
+            blocks_free: blocks - self.lending.held() - self.ration.held(),
             blocks_low_water: self.lending.low_water(),
             in_flight: self.in_flight,
         });

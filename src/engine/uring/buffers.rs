@@ -15,8 +15,21 @@ use io_uring::types::BufRingEntry;
 
 use crate::buffer::block::{BlockId, Blocks, Held};
 
-/// The buffer group of a worker's blocks: each ring has one.
-pub(super) const GROUP: u16 = 0;
+/// The buffer groups of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    /// A worker's blocks, for all connections but those that send too much.
+    Common = 0,
+    /// A few blocks which those share, so that they get no more than can be executed.
+    Ration = 1,
+}
+
+impl Group {
+    /// As the kernel names it.
+    pub(super) fn id(self) -> u16 {
+        self as u16
+    }
+}
 
 /// Blocks and the ring through which they are lent.
 #[derive(Debug)]
@@ -26,24 +39,30 @@ pub(super) struct Lending {
     layout: Layout,
     /// Entries ever written; the ring's index is its remainder.
     tail: u16,
+    group: Group,
 }
 
 impl Lending {
     /// Registers a buffer ring for `blocks` and lends all of them.
-    pub(super) fn new(blocks: Blocks, submitter: &Submitter<'_>) -> io::Result<Self> {
+    pub(super) fn new(group: Group, blocks: Blocks, submitter: &Submitter<'_>) -> io::Result<Self> {
         let layout = Layout::array::<BufRingEntry>(usize::from(blocks.count()))
             .and_then(|layout| layout.align_to(4096))
             .expect("at most 65,535 entries of 16 bytes");
         // SAFETY: the layout is not empty: `Blocks` has at least one block.
         let memory = unsafe { alloc_zeroed(layout) };
         let Some(entries) = NonNull::new(memory.cast::<BufRingEntry>()) else { handle_alloc_error(layout) };
-        let mut lending = Self { blocks, entries, layout, tail: 0 };
+        let mut lending = Self { blocks, entries, layout, tail: 0, group };
         let count = lending.blocks.count();
         // SAFETY: the array is page-aligned, holds `count` zeroed entries, and is freed only in `drop`, before
         // which the engine unregisters it or has dropped the ring (see `Drop`).
-        unsafe { submitter.register_buf_ring_with_flags(entries.as_ptr() as u64, count, GROUP, 0)? };
+        unsafe { submitter.register_buf_ring_with_flags(entries.as_ptr() as u64, count, group.id(), 0)? };
         lending.lend_free();
         Ok(lending)
+    }
+
+    /// Takes the ring away from the kernel, before it ends.
+    pub(super) fn unregister(&self, submitter: &Submitter<'_>) -> io::Result<()> {
+        submitter.unregister_buf_ring(self.group.id())
     }
 
     /// The blocks' memory, for registering it.

@@ -5,7 +5,7 @@ use std::io;
 use io_uring::IoUring;
 
 use super::super::refusal::explain;
-use super::buffers::Lending;
+use super::buffers::{Group, Lending};
 use crate::buffer::block::Blocks;
 
 /// Kernel features that the engine stands on, the best first.
@@ -73,9 +73,9 @@ pub fn probe() -> Result<Rung, String> {
 
 fn try_rung(rung: Rung) -> io::Result<()> {
     let ring = build(rung)?;
-    let lending = Lending::new(Blocks::for_worker(), &ring.submitter())?;
+    let lending = Lending::new(Group::Common, Blocks::for_worker(), &ring.submitter())?;
     // The ring goes first: the kernel must not know the blocks when they are freed.
-    ring.submitter().unregister_buf_ring(super::buffers::GROUP)?;
+    lending.unregister(&ring.submitter())?;
     drop(ring);
     drop(lending);
     Ok(())

@@ -2,7 +2,9 @@
 
 use std::os::fd::OwnedFd;
 
+use super::buffers::Group;
 use crate::connection::End;
+use crate::limits;
 use crate::worker::{GENERATION_BITS, Token};
 
 /// What a completion is about: the top eight bits of `user_data`, above generation and slot.
@@ -10,13 +12,25 @@ use crate::worker::{GENERATION_BITS, Token};
 pub(super) enum Operation {
     Accept,
     Bell,
+    /// Into a common block.
     Receive,
     Send,
     Cancel,
+    /// Into a block of the ration.
+    ReceiveRation,
 }
 
 impl Operation {
-    const ALL: [Self; 5] = [Self::Accept, Self::Bell, Self::Receive, Self::Send, Self::Cancel];
+    const ALL: [Self; 6] =
+        [Self::Accept, Self::Bell, Self::Receive, Self::Send, Self::Cancel, Self::ReceiveRation];
+
+    /// The receive into a group's blocks.
+    pub(super) fn receive(group: Group) -> Self {
+        match group {
+            Group::Common => Self::Receive,
+            Group::Ration => Self::ReceiveRation,
+        }
+    }
 
     pub(super) fn data(self, token: Token) -> u64 {
         debug_assert!(token.generation >> GENERATION_BITS == 0);
@@ -68,11 +82,47 @@ pub(super) struct Slot {
     pub(super) socket: OwnedFd,
     pub(super) token: Token,
     pub(super) receive: Receive,
+    /// Whose blocks the receive takes that is in flight, and whose the next one is to take.
+    pub(super) group: Group,
+    pub(super) wanted: Group,
+    /// Bytes it received in the turn of this number.
+    pub(super) received: (usize, u64),
     pub(super) sending: Sending,
     /// The last receive emptied the socket: a reset right behind those bytes may have gone unnoticed.
     pub(super) emptied: bool,
     /// What has been shut.
     pub(super) shut: End,
+}
+
+impl Slot {
+    /// The slot of a connection that was just opened.
+    pub(super) fn new(socket: OwnedFd, token: Token) -> Self {
+        Self {
+            socket,
+            token,
+            receive: Receive::Idle,
+            group: Group::Common,
+            wanted: Group::Common,
+            received: (0, 0),
+            sending: Sending::Idle,
+            emptied: false,
+            shut: End::Open,
+        }
+    }
+
+    /// Bytes arrived in the turn of this number, and emptied the socket or not. Says whether the next receive has to be
+    /// another one: a connection that had more than may be executed in a turn is put on rations, until it is calm again.
+    pub(super) fn weigh(&mut self, turn: u64, bytes: usize, emptied: bool) -> bool {
+        let (before, last) = self.received;
+        let received = if last == turn { before + bytes } else { bytes };
+        self.received = (received, turn);
+        if received > limits::TURN_BYTES {
+            self.wanted = Group::Ration;
+        } else if received < limits::BLOCK_BYTES && emptied {
+            self.wanted = Group::Common;
+        }
+        self.wanted != self.group
+    }
 }
 
 /// The slot of a connection that is still there.
