@@ -48,6 +48,9 @@ use crate::connection::End;
 use crate::limits;
 use crate::worker::{Resources, Token, Unsent, Worker};
 
+/// `IORING_ENTER_GETEVENTS` (include/uapi/linux/io_uring.h).
+const ENTER_GETEVENTS: u32 = 1;
+
 /// Most bytes of one send: the kernel counts them in 31 bits.
 const SEND_MOST: usize = 1 << 30;
 
@@ -204,7 +207,7 @@ impl Turns<'_> {
         let result = match wait {
             None if many == 1 => self.submitter.submit_and_wait(1),
             None => self.wait_for(many, GATHER),
-            Some(wait) if wait.is_zero() => self.wait_for(0, wait),
+            Some(wait) if wait.is_zero() => self.look(),
             Some(wait) if many == 1 => self.wait_for(1, wait),
             Some(wait) => self.wait_for(many, wait.min(GATHER)),
         };
@@ -215,6 +218,14 @@ impl Turns<'_> {
             Err((Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN), _)) => Ok(()),
             Err((_, error)) => Err(error),
         }
+    }
+
+    /// Submits, has the kernel work off what it put off until asked, and waits for nothing. Without the flag it would
+    /// only submit: as long as one connection had more to do, nobody else would be heard.
+    fn look(&self) -> io::Result<usize> {
+        let queued = u32::try_from(self.submissions.len()).expect("a queue of a thousand entries");
+        // SAFETY: no memory is passed; what the entries name is the matter of `push`.
+        unsafe { self.submitter.enter::<libc::sigset_t>(queued, 0, ENTER_GETEVENTS, None) }
     }
 
     fn wait_for(&self, completions: usize, wait: Duration) -> io::Result<usize> {
