@@ -14,6 +14,7 @@ mod mailbox;
 mod patience;
 mod questions;
 mod refusals;
+mod strangers;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -110,6 +111,8 @@ pub struct Worker {
     stalled: VecDeque<Token>,
     /// Connections that linger, with the time at which that ends; in order, since all linger equally long.
     lingering: VecDeque<(u64, Token)>,
+    /// Connections that had not authenticated when they were opened, with the time by which they must have; in order.
+    strangers: VecDeque<(u64, Token)>,
     /// Slots of connections that were ever in use: no connection has a number from here on.
     slots: usize,
     /// Slot at which the search for idle connections goes on, and when.
@@ -150,6 +153,7 @@ impl Worker {
             throttled: VecDeque::with_capacity(256),
             stalled: VecDeque::with_capacity(256),
             lingering: VecDeque::new(),
+            strangers: VecDeque::new(),
             slots: 0,
             idle_at: 0,
             idle_due_ms: 0,
@@ -254,6 +258,9 @@ impl Worker {
         self.slots = self.slots.max(slot + 1);
         let slot = u32::try_from(slot).expect("connections are counted in descriptors, which fit 31 bits");
         let token = Token { slot, generation: self.generation };
+        if self.has_password {
+            self.expect_password(token);
+        }
         self.list(token);
         token
     }
@@ -288,6 +295,7 @@ impl Worker {
         }
         self.check_stalled();
         self.check_lingering();
+        self.check_strangers();
         self.check_idle();
         self.check_drain();
     }
@@ -318,6 +326,7 @@ impl Worker {
         if self.begin_stream(token.slot as usize) {
             self.resume(token);
         }
+        self.bound_stranger(token);
         self.settle(token);
     }
 
@@ -451,6 +460,14 @@ impl Worker {
         }
         if let Some((until, _)) = self.lingering.front() {
             at_most(until.saturating_sub(self.now_ms) + 1);
+        }
+        // Those that have authenticated or gone meanwhile are not waited for.
+        while let Some(&(until, token)) = self.strangers.front() {
+            if self.get(token).is_some_and(|connection| !connection.session.authenticated) {
+                at_most(until.saturating_sub(self.now_ms));
+                break;
+            }
+            self.strangers.pop_front();
         }
         if self.limits.idle_seconds > 0 && !self.connections.is_empty() {
             at_most(patience::IDLE_STEP_MS);

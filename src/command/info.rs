@@ -139,8 +139,10 @@ pub struct Refusals {
     pub protected_mode: u64,
     /// Requests before authentication.
     pub unauthenticated: u64,
-    /// Connections closed for more, or longer, arguments than are allowed before authentication.
+    /// Connections closed for more or longer arguments, or more replies, than are allowed before authentication.
     pub unauthenticated_sizes: u64,
+    /// Connections closed because they did not authenticate in time.
+    pub unauthenticated_times: u64,
     /// Wrong passwords.
     pub wrong_passwords: u64,
     /// Requests that named no command.
@@ -372,6 +374,7 @@ fn refusals(text: &mut Text<'_>) {
         ("refused_protected_mode", refused.protected_mode),
         ("refused_unauthenticated", refused.unauthenticated),
         ("refused_unauthenticated_size", refused.unauthenticated_sizes),
+        ("refused_unauthenticated_time", refused.unauthenticated_times),
         ("refused_wrong_password", refused.wrong_passwords),
         ("refused_unknown_command", refused.unknown_commands),
         ("refused_arity", refused.wrong_arities),

@@ -130,16 +130,14 @@ fn refusals(counts: &Counts) -> Refusals {
         protected_mode: counts.denied,
         unauthenticated: counts.unauthenticated,
         unauthenticated_sizes: counts.unauthenticated_sizes,
+        unauthenticated_times: counts.unauthenticated_times,
         wrong_passwords: counts.wrong_passwords,
         unknown_commands: counts.unknown_commands,
         wrong_arities: counts.wrong_arities,
         long_keys: counts.long_keys,
         bad_counts: counts.bad_counts,
         bad_lengths: counts.bad_lengths,
-        malformed: counts.protocol_errors
-            - counts.bad_counts
-            - counts.bad_lengths
-            - counts.unauthenticated_sizes,
+        malformed: counts.malformed,
         query_overflows: counts.query_overflows,
         output_overflows: counts.output_overflows,
         busy_questions: counts.busy_questions,

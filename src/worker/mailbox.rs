@@ -223,14 +223,16 @@ stats! {
     misses,
     /// Replies that were errors, and connections closed for malformed requests.
     errors,
-    /// Connections closed because the client sent no request of the protocol; those below are among them.
-    protocol_errors,
+    /// Connections closed for bytes that are no request, in another way than the following.
+    malformed,
     /// A number of arguments that was none, or above `proto-max-multibulk-len`.
     bad_counts,
     /// An argument's length that was none, or above `proto-max-bulk-len`.
     bad_lengths,
-    /// More, or longer, arguments than are allowed before `AUTH`.
+    /// More, or longer, arguments than are allowed before `AUTH`, or replies that nobody took.
     unauthenticated_sizes,
+    /// Connections closed because they did not authenticate in time.
+    unauthenticated_times,
     /// Requests refused because their client had not authenticated.
     unauthenticated,
     /// Passwords that did not fit.

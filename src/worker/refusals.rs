@@ -7,7 +7,6 @@ use crate::resp::decode::ProtocolError;
 impl Counts {
     /// A connection is closed because its bytes are no request.
     pub(super) fn note_malformed(&mut self, error: ProtocolError) {
-        self.protocol_errors += 1;
         match error {
             ProtocolError::InvalidCount => self.bad_counts += 1,
             ProtocolError::InvalidLength => self.bad_lengths += 1,
@@ -18,7 +17,7 @@ impl Counts {
             | ProtocolError::ExpectedBulk(_)
             | ProtocolError::LongLength
             | ProtocolError::LongInline
-            | ProtocolError::UnbalancedQuotes => {}
+            | ProtocolError::UnbalancedQuotes => self.malformed += 1,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The core without sockets: a test plays the engine, and time stands still unless it says otherwise.
 
+mod strangers;
 mod stream;
 
 use std::sync::Arc;
@@ -14,11 +15,14 @@ use crate::limits::{self, Limits};
 use crate::table::Table;
 
 /// The directives of a test.
-struct Fixed(Limits);
+struct Fixed {
+    limits: Limits,
+    password: Option<&'static [u8]>,
+}
 
 impl Settings for Fixed {
     fn limits(&self) -> Limits {
-        self.0
+        self.limits
     }
 
     fn get(&self, _: &dyn Fn(&str) -> bool, _: &mut dyn FnMut(&str, &str)) {}
@@ -28,11 +32,11 @@ impl Settings for Fixed {
     }
 
     fn has_password(&self) -> bool {
-        false
+        self.password.is_some()
     }
 
-    fn check_password(&self, _: &[u8]) -> Option<bool> {
-        None
+    fn check_password(&self, given: &[u8]) -> Option<bool> {
+        self.password.map(|password| password == given)
     }
 }
 
@@ -46,6 +50,10 @@ struct Stage {
 const START_US: u64 = 1_800_000_000_000_000;
 
 fn stage(workers: usize, limits: Limits) -> Stage {
+    stage_with(workers, Fixed { limits, password: None })
+}
+
+fn stage_with(workers: usize, settings: Fixed) -> Stage {
     let unix_us = Arc::new(AtomicU64::new(START_US));
     let clock = Clock::virtual_time(Arc::clone(&unix_us));
     let rung = Arc::new(AtomicUsize::new(0));
@@ -70,7 +78,7 @@ fn stage(workers: usize, limits: Limits) -> Stage {
         rung: String::new(),
         os: String::new(),
     };
-    let shared = Arc::new(Shared::new(Table::new(), Box::new(Fixed(limits)), posts.into(), identity));
+    let shared = Arc::new(Shared::new(Table::new(), Box::new(settings), posts.into(), identity));
     let seats = mail.into_iter().enumerate();
     let workers = seats.map(|(id, mail)| Worker::new(Arc::clone(&shared), id, clock.clone(), mail)).collect();
     Stage { workers, unix_us, rung }
