@@ -153,6 +153,27 @@ impl Client {
         }
     }
 
+    /// The very next bytes are these, however many. `seen` is told after each receive how many have come.
+    #[track_caller]
+    pub(crate) fn follow(&mut self, expected: &[u8], mut seen: impl FnMut(usize)) {
+        let mut done = 0;
+        while done < expected.len() {
+            if self.unread.is_empty() && !matches!(self.receive(PATIENCE), Arrival::Bytes) {
+                panic!("only {done} bytes of {} came", expected.len());
+            }
+            let came = self.unread.len().min(expected.len() - done);
+            if self.unread[..came] != expected[done..done + came] {
+                panic!(
+                    "after {done} bytes {}",
+                    difference("", &expected[done..], &self.unread, "and more may come")
+                );
+            }
+            self.unread.drain(..came);
+            done += came;
+            seen(done);
+        }
+    }
+
     /// The server closes, and says nothing more before.
     #[track_caller]
     pub(crate) fn expect_closed(&mut self) {

@@ -237,7 +237,7 @@ fn config_is_set_all_or_nothing(engine: Engine) {
 }
 
 /// The fields of `INFO` with these sections.
-fn info(client: &mut Client, sections: &[&str]) -> BTreeMap<String, String> {
+pub(crate) fn info(client: &mut Client, sections: &[&str]) -> BTreeMap<String, String> {
     let mut arguments = vec!["INFO"];
     arguments.extend_from_slice(sections);
     client.send(request(&arguments));

@@ -1,10 +1,11 @@
 //! The server as its clients see it: the real program is started and spoken to in bytes.
 //!
 //! Each test reads like a terminal session and is stamped on every engine that is compiled in. `server` starts
-//! the program, `client` speaks; then a file per concern. Everything but `ours` holds for Redis 7.0.15 too:
+//! the program, `client` speaks; then a file per concern. Everything but `ours` and `hostile` holds for Redis 7.0.15
+//! too:
 //!
 //! ```text
-//! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- --skip ours:: --skip epoll_only::
+//! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- --skip ours:: --skip hostile:: --skip epoll_only::
 //! ```
 
 /// Stamps tests on every engine: `fn test(engine: Engine)` becomes `uring::test`, `tokio_uring::test` and
@@ -49,6 +50,7 @@ mod crowd;
 mod delivery;
 #[cfg(not(any(feature = "uring", feature = "tokio-uring")))]
 mod epoll_only;
+mod hostile;
 mod introspection;
 mod keys;
 mod library;

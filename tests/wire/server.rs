@@ -222,9 +222,44 @@ impl Server {
 
     /// Asks it to stop.
     pub(crate) fn terminate(&self) {
-        let pid = self.pid().expect("only a server of our own is asked to stop");
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Stands still from now on: what clients send waits in the sockets.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        // Its threads stop one after the other, soon but not at once.
+        wait_until("the server stands still", || self.states().iter().all(|state| state == "T"));
+    }
+
+    /// Goes on after [`Server::freeze`].
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.pid().expect("only a server of our own is signalled");
         let pid = Pid::from_raw(i32::try_from(pid).expect("process ids are positive and small"));
-        kill(pid, Signal::SIGTERM).expect("a child of ours can be signalled");
+        kill(pid, signal).expect("a child of ours can be signalled");
+    }
+
+    /// The states of its threads, `T` where one is stopped.
+    fn states(&self) -> Vec<String> {
+        let pid = self.pid().expect("only a server of our own is looked at");
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a running process has threads");
+        let states = tasks.filter_map(|task| {
+            let stat = fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+            // The name before it may hold blanks and parentheses.
+            let (_, after) = stat.rsplit_once(')')?;
+            after.split_whitespace().next().map(str::to_owned)
+        });
+        states.collect()
+    }
+
+    /// Files that it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let pid = self.pid().expect("only a server of our own is looked at");
+        fs::read_dir(format!("/proc/{pid}/fd")).expect("a running process has files").count()
     }
 
     /// KiB of anonymous memory it holds now, if it is ours.
