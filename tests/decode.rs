@@ -83,9 +83,6 @@ fn reference_request<'a>(input: &'a [u8], rules: &Rules) -> Result<Taken<'a>, Pr
     if count > 10 && !rules.authenticated {
         return Err(ProtocolError::UnauthenticatedCount);
     }
-    if count > 1024 * 1024 {
-        return Err(ProtocolError::InvalidCount);
-    }
     let mut args = Vec::new();
     for _ in 0..count {
         let Some((line, after)) = reference_line(rest, ProtocolError::LongLength)? else { return Ok(None) };
