@@ -208,6 +208,11 @@ impl Worker {
         self.connections.len()
     }
 
+    /// Number of connections with replies that have not left: each has a chain of outgoing blocks.
+    pub fn unsent_chains(&self) -> usize {
+        self.pool.lent()
+    }
+
     /// Counts a connection that was just accepted and says where it goes: to the worker with the fewest.
     pub fn admit(&mut self, peer: &Peer) -> Admission {
         if self.limits.local_only && !peer.is_local() {

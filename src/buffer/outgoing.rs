@@ -144,6 +144,8 @@ impl Spill for Spiller<'_> {
 /// Empty blocks and chains of one worker, kept for reuse up to a bound.
 #[derive(Debug, Default)]
 pub struct OutPool {
+    /// Chains that were taken and not given back.
+    lent: usize,
     blocks: Vec<Vec<u8>>,
     #[expect(clippy::vec_box, reason = "a connection has a pointer to its chain, which is kept as it is")]
     chains: Vec<Box<Outgoing>>,
@@ -155,6 +157,7 @@ impl OutPool {
     /// An empty chain. Allocates only when more are in use than ever before, or than are kept.
     #[inline]
     pub fn take(&mut self) -> Box<Outgoing> {
+        self.lent += 1;
         self.chains.pop().unwrap_or_else(|| Box::new(Outgoing::new()))
     }
 
@@ -162,6 +165,7 @@ impl OutPool {
     #[inline]
     pub fn give(&mut self, chain: Box<Outgoing>) {
         debug_assert!(chain.unsent() == 0 && !chain.in_flight);
+        self.lent -= 1;
         // A chain that once was long keeps no room for that.
         if self.chains.len() < limits::OUT_BLOCKS_KEPT && chain.queue.capacity() < 2 * PIECES {
             self.chains.push(chain);
@@ -184,6 +188,11 @@ impl OutPool {
     /// Bytes that went back to the allocator since this was asked last.
     pub fn take_released(&mut self) -> usize {
         std::mem::take(&mut self.released)
+    }
+
+    /// Chains that were taken and not given back.
+    pub fn lent(&self) -> usize {
+        self.lent
     }
 
     fn take_block(&mut self) -> Vec<u8> {
