@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use tallyring::command::client_list::{ClientFacts, Question, QuestionKind};
 use tallyring::command::info::Facts;
-use tallyring::command::resolve::{permit, resolve};
+use tallyring::command::resolve::{Refusal, foresee, permit, resolve};
 use tallyring::command::session::Session;
 use tallyring::command::{Call, ConfigError, Host, Now, Outcome, Tally};
 use tallyring::limits::{KEY_BYTES, SPANS};
@@ -425,6 +425,24 @@ fn client_kill_asks_all_workers() {
     assert_eq!(answer(&old, 0, b"", Protocol::Resp2), "-ERR No such client\\r\\n");
     assert_eq!(answer(&new, 2, b"", Protocol::Resp2), ":2\\r\\n");
     assert_eq!(answer(&new, 0, b"", Protocol::Resp2), ":0\\r\\n");
+}
+
+#[test]
+fn what_is_foreseen_of_a_request_is_what_is_resolved() {
+    // A request in parts is judged by its count before permission is asked for; so must a whole one be.
+    for request in
+        ["MINCRBY a", "MINCRBY a 1 b", "MINCRBY a 1 b 2", "MSET a 1 b", "MGET", "GET a b", "CLIENT ID x"]
+    {
+        let (bytes, spans) = multibulk(&arguments(request));
+        let args = Args::new(&bytes, &spans, spans.len());
+        match (foresee(&args, args.len()), resolve(&args)) {
+            (Ok(Some(foreseen)), Ok(resolved)) => assert!(std::ptr::eq(foreseen, resolved), "{request}"),
+            (Err(Refusal::Arity(_, foreseen)), Err(Refusal::Arity(_, resolved))) => {
+                assert!(std::ptr::eq(foreseen, resolved), "{request}");
+            }
+            (foreseen, resolved) => panic!("{request}: foreseen {foreseen:?}, resolved {resolved:?}"),
+        }
+    }
 }
 
 #[test]

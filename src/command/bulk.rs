@@ -160,7 +160,8 @@ fn mget(call: &mut Call<'_>) -> Outcome {
 }
 
 fn mset(call: &mut Call<'_>) -> Outcome {
-    if !paired(call) {
+    if call.count().is_multiple_of(2) {
+        call.reply.error("ERR wrong number of arguments for 'mset' command");
         return Outcome::Done;
     }
     call.at_each::<2>(|place, value| place.set(value, NewDeadline::Clear));
@@ -169,27 +170,11 @@ fn mset(call: &mut Call<'_>) -> Outcome {
 }
 
 fn mincrby(call: &mut Call<'_>) -> Outcome {
-    if !paired(call) {
-        return Outcome::Done;
-    }
     if call.begins() {
         call.reply.array(call.count() / 2);
     }
     call.at_each::<2>(counter::add_element);
     Outcome::Done
-}
-
-/// Whether each key has its partner; if not, the reply says so.
-fn paired(call: &mut Call<'_>) -> bool {
-    let paired = call.count() % 2 == 1;
-    if !paired {
-        call.reply.error_parts([
-            b"ERR wrong number of arguments for '".as_slice(),
-            call.command.name.as_bytes(),
-            b"' command",
-        ]);
-    }
-    paired
 }
 
 fn remove(call: &mut Call<'_>) -> Outcome {

@@ -66,10 +66,17 @@ pub struct Command {
 
 impl Command {
     /// Whether a request of `count` arguments, the name included, has as many as this command wants.
+    ///
+    /// Where each key of a pair stands on its own, none may lack its partner: a request in parts is refused for that by
+    /// its count alone, and a whole one has to be refused at the same point. (`MSET` looks by itself, as Redis' does.)
     #[inline]
     pub fn accepts(&self, count: usize) -> bool {
         let wanted = self.arity.unsigned_abs() as usize;
-        if self.arity < 0 { count >= wanted } else { count == wanted }
+        if self.arity >= 0 {
+            return count == wanted;
+        }
+        let paired = self.keys.step == 1 || !self.flags.has(Flags::STREAMS) || count % 2 == 1;
+        count >= wanted && paired
     }
 
     /// The keys among `args`, in order. Linear in the arguments.

@@ -72,8 +72,7 @@ pub fn foresee<'a>(args: &Args<'a>, declared: usize) -> Result<Option<&'static C
             None => return Err(Refusal::UnknownSubcommand(command, args.get(1))),
         },
     };
-    let unpaired = command.flags.has(Flags::STREAMS) && !(declared - 1).is_multiple_of(command.keys.step);
-    if !command.accepts(declared) || unpaired {
+    if !command.accepts(declared) {
         return Err(Refusal::Arity(container, command));
     }
     Ok(Some(command))
