@@ -1,8 +1,8 @@
 //! A batch of requests: decoded together, their keys hashed and their cache lines on the way before the first
 //! of them is executed.
 
-use crate::command::Command;
 use crate::command::resolve::resolve;
+use crate::command::{Command, Flags};
 use crate::limits;
 use crate::resp::args::{Args, Span};
 use crate::resp::decode::{Decoded, Framing, ProtocolError, Rules, decode};
@@ -90,7 +90,7 @@ impl Batch {
     /// Decodes requests from the start of `input`, at most a batch and not many more than `budget` bytes.
     ///
     /// Before the client has authenticated a batch has one request, since its outcome decides what the next may
-    /// be.
+    /// be; and a request that may take that back (`RESET`) is its batch's last.
     pub(super) fn fill(
         &mut self,
         framing: &mut Framing,
@@ -108,7 +108,12 @@ impl Batch {
         while self.requests.len() < most && self.bytes < budget {
             let first_span = self.spans.len();
             match decode(framing, &mut input[self.bytes..], &mut self.spans, rules) {
-                Decoded::Request { bytes, count } => self.push(bytes, count, first_span, input, table),
+                Decoded::Request { bytes, count } => {
+                    let command = self.push(bytes, count, first_span, input, table);
+                    if command.is_some_and(|command| command.flags.has(Flags::NO_AUTH)) {
+                        return Stop::Full;
+                    }
+                }
                 Decoded::Nothing { bytes } => self.bytes += bytes,
                 Decoded::Later => return Stop::Full,
                 Decoded::Incomplete => return Stop::Incomplete,
@@ -118,8 +123,16 @@ impl Batch {
         Stop::Full
     }
 
+    /// Adds a request; gives its command.
     #[inline]
-    fn push(&mut self, bytes: usize, count: usize, first_span: usize, input: &[u8], table: &Table) {
+    fn push(
+        &mut self,
+        bytes: usize,
+        count: usize,
+        first_span: usize,
+        input: &[u8],
+        table: &Table,
+    ) -> Option<&'static Command> {
         let mut request = Request {
             start: narrow(self.bytes),
             end: narrow(self.bytes + bytes),
@@ -141,6 +154,7 @@ impl Batch {
             }
         }
         self.requests.push(request);
+        request.command
     }
 }
 

@@ -304,6 +304,19 @@ fn draining_lets_clients_finish_what_they_are_sending() {
 }
 
 #[test]
+fn what_follows_a_reset_is_bounded_as_before_auth() {
+    let wire = b"AUTH pw\r\nPING\r\nRESET\r\n*11\r\n$4\r\nMGET\r\n$1\r\na\r\n";
+    for block in [wire.len(), 1] {
+        let mut stage = stage_with(1, Fixed { limits: Limits::default(), password: Some(b"pw") });
+        let worker = &mut stage.workers[0];
+        let token = worker.connect();
+        let replies: Vec<u8> = wire.chunks(block).flat_map(|block| worker.turn(token, block)).collect();
+        let expected = "+OK\r\n+PONG\r\n+RESET\r\n-ERR Protocol error: unauthenticated multibulk length\r\n";
+        assert_eq!(text(&replies), expected, "in blocks of {block}");
+    }
+}
+
+#[test]
 fn idle_connections_end_and_busy_ones_do_not() {
     let mut stage = stage(1, Limits { idle_seconds: 2, ..Limits::default() });
     let tokens: Vec<Token> = (0..30).map(|_| stage.workers[0].connect()).collect();
