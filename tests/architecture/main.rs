@@ -184,7 +184,9 @@ fn the_import_table_has_no_circles() {
 #[test]
 fn every_file_says_what_it_promises() {
     let mut findings = Findings::default();
-    let everywhere = ["src", "tests", "benches"].iter().flat_map(|dir| files(&root().join(dir), "rs"));
+    const EVERYWHERE: [&str; 6] =
+        ["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets", "fuzz/examples"];
+    let everywhere = EVERYWHERE.iter().flat_map(|dir| files(&root().join(dir), "rs"));
     for path in everywhere {
         let shown = path.strip_prefix(root()).expect("it was found there");
         if !read(&path).starts_with("//! ") {
