@@ -26,7 +26,8 @@ impl Stage {
         client.wire.extend_from_slice(bytes);
         client.at = 0;
         let mut random = Random::new(0);
-        loop {
+        // A delivery in each turn, or a share of what was delivered before.
+        for _ in 0..100 + bytes.len() / 1000 {
             self.worker.begin_turn();
             client.deliver(&mut self.worker, &Manner::PLAIN, &mut random);
             while client.serve(&mut self.worker, &mut random) {}
@@ -36,6 +37,7 @@ impl Stage {
             }
             assert!(client.end == End::Open, "the connection is closed");
         }
+        panic!("requests are not answered: {client:?}");
     }
 
     /// A client goes away.
@@ -67,6 +69,8 @@ pub struct Client {
     silent: bool,
     /// It is closed.
     pub gone: bool,
+    /// Bytes delivered after which it goes away, whatever is under way.
+    leaves_at: usize,
 }
 
 /// How an engine and its clients behave.
@@ -100,7 +104,18 @@ impl Client {
             in_flight: None,
             silent: false,
             gone: false,
+            leaves_at: usize::MAX,
         }
+    }
+
+    /// Lets it go away after so many bytes, without waiting for replies.
+    pub fn leave_after(&mut self, bytes: usize) {
+        self.leaves_at = bytes;
+    }
+
+    /// Whether it goes away without waiting for replies.
+    pub fn leaves(&self) -> bool {
+        self.leaves_at < usize::MAX
     }
 
     /// Bytes that are still to be delivered.
@@ -224,8 +239,11 @@ pub fn play(stage: &mut Stage, clients: &mut [Client], manner: &Manner, random: 
             if !dawdles {
                 busy |= client.begin_send(&mut stage.worker);
             }
-            busy |= client.close(&mut stage.worker, false);
+            let leaves = client.at >= client.leaves_at;
+            busy |= client.close(&mut stage.worker, leaves);
         }
+        // A send that was cancelled has named its connection, which is closed by now.
+        assert!(stage.worker.next_changed().is_none(), "nothing is new since it was looked at");
         let wait = stage.worker.end_turn();
         if clients.iter().all(|client| client.gone) {
             return;

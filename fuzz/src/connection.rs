@@ -36,11 +36,21 @@ pub fn check(data: &[u8]) {
     let others = if dials.on(4) && !survey.meddles { 1 + random.below(3) } else { 0 };
     let wires: Vec<Vec<u8>> =
         std::iter::once(wire.to_vec()).chain((0..others).map(|number| crowd(number, &mut random))).collect();
-    let parts = Served::all(&wires, threshold, password, &manner, &mut random);
+    let mut parts = Served::all(&wires, threshold, password, &manner, &mut random);
     let mut expected_contents = Vec::new();
     for (number, wire) in wires.iter().enumerate() {
         let one = std::slice::from_ref(wire);
         let alone = Served::all(one, usize::MAX, password, &Manner::PLAIN, &mut random);
+        if parts.left[number] {
+            let received = &parts.replies[number];
+            assert!(
+                alone.replies[0].starts_with(received),
+                "client {number} has received {}",
+                shown(received)
+            );
+            parts.contents.retain(|(key, ..)| !key.starts_with(&prefix(number - 1)));
+            continue;
+        }
         let tail = if number == 0 { &survey.tail } else { &Tail::None };
         agree(&parts.replies[number], &alone.replies[0], tail, number);
         expected_contents.extend(alone.contents);
@@ -53,10 +63,17 @@ pub fn check(data: &[u8]) {
     }
 }
 
+/// What the keys of one of the others begin with.
+fn prefix(number: usize) -> Vec<u8> {
+    format!("\u{1}other:{number}:").into_bytes()
+}
+
 /// What came of serving some clients.
 struct Served {
     replies: Vec<Vec<u8>>,
     contents: Vec<Entry>,
+    /// Who went away without waiting for replies.
+    left: Vec<bool>,
 }
 
 impl Served {
@@ -70,10 +87,17 @@ impl Served {
         let mut stage = Stage::new(Limits { stream_threshold: threshold, ..roomless() }, password);
         furnish(&mut stage);
         let mut clients: Vec<Client> = wires.iter().map(|wire| stage.connect(wire.clone())).collect();
+        // Of the others, some go away in the midst of everything.
+        for client in clients.iter_mut().skip(1) {
+            if random.one_in(3) {
+                client.leave_after(random.below(1000));
+            }
+        }
         play(&mut stage, &mut clients, manner, random);
         stage.is_swept();
+        let left = clients.iter().map(Client::leaves).collect();
         let replies = clients.into_iter().map(|client| client.replies).collect();
-        Self { replies, contents: stage.contents() }
+        Self { replies, contents: stage.contents(), left }
     }
 }
 
@@ -97,7 +121,7 @@ fn crowd(number: usize, random: &mut Random) -> Vec<u8> {
         };
         let mut request = vec![name.as_bytes().to_vec()];
         for _ in 0..count {
-            request.push(format!("\u{1}other:{number}:{}", random.below(20)).into_bytes());
+            request.push([prefix(number), random.below(20).to_string().into_bytes()].concat());
             if name == "MINCRBY" {
                 request.push(random.below(10).to_string().into_bytes());
             }

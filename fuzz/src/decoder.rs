@@ -12,7 +12,7 @@ use super::parts;
 use super::reference::{self, Bounds, Found};
 
 /// Inputs up to this length are also delivered in single bytes.
-const SINGLE: usize = 600;
+const SINGLE: usize = 250;
 
 /// Inputs up to this length are also cut in two at every place.
 const CUTS: usize = 48;

@@ -5,7 +5,7 @@
 //! command  shape  argument …        a command by its number, how it is bent, and a byte for each argument
 //! 0x7f     duration                 time passes
 //! 0x7e     count (length bytes) …   a request spelled out
-//! 0x7d     command  count  seed     a command of count² / 8 random keys
+//! 0x7d     command  count  seed     a command of count² / 32 random keys
 //! ```
 
 use super::input::Random;
@@ -307,7 +307,7 @@ fn request((name, own, more): Spelling, rest: &mut Rest<'_>) -> Vec<Vec<u8>> {
 
 fn large(rest: &mut Rest<'_>) -> Vec<Vec<u8>> {
     let name = LARGE[rest.below(LARGE.len())];
-    let count = 1 + usize::from(rest.byte()).pow(2) / 8;
+    let count = 1 + usize::from(rest.byte()).pow(2) / 32;
     let mut random = Random::new(u64::from(rest.byte()));
     let second: &[&[u8]] = match name {
         "MINCRBY" => DELTAS,
