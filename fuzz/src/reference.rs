@@ -39,12 +39,12 @@ pub enum Found {
     Disputed(Disputed),
 }
 
-/// Where the decoder is known not to do what Redis does, or one thing only. Each of these is to go away.
+/// Where there is not one right answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disputed {
-    /// A line of just the length at which it depends on its delivery whether it is too long.
+    /// A line of just the length at which its delivery decides whether it is too long, in Redis as well.
     LongestLine,
-    /// A vertical tab or a form feed behind a closing quote, which ends the word in Redis.
+    /// A vertical tab or a form feed behind a closing quote: it ends the word in Redis, and is a part of it in the decoder.
     BlankBehindQuote,
 }
 
