@@ -57,6 +57,9 @@ pub const TRIM_BYTES: usize = 4 * 1024 * 1024;
 /// Milliseconds between two times of giving memory back.
 pub const TRIM_PAUSE_MS: u64 = 1_000;
 
+/// Bytes from which on a piece of memory is a mapping of its own, so that a carry grows by moving pages.
+pub const MAPPED_BYTES: usize = 128 * 1024;
+
 /// Unsent replies above which a connection is not read from.
 pub const UNSENT_SOFT: usize = 1024 * 1024;
 

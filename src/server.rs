@@ -90,6 +90,7 @@ impl Server {
     ///
     /// The process exits with code 1 if a worker's engine fails later: nothing sensible is left to do then.
     pub fn start(mut config: Config) -> Result<Self, ServerError> {
+        trim::map_large_pieces();
         let choice = engine::choose(wanted(config.engine)).map_err(ServerError::new)?;
         let Choice { engine, fallback } = choice;
         raise_open_files(&mut config);
