@@ -157,6 +157,7 @@ fn reference_inline(input: &[u8]) -> Result<Taken<'_>, ProtocolError> {
             if rest.peek().is_some_and(|byte| !matches!(byte, b' ' | 9..=13)) {
                 return Err(ProtocolError::UnbalancedQuotes);
             }
+            break;
         }
         args.push(word);
     }
@@ -286,6 +287,20 @@ fn lines_that_never_end_are_cut_off_at_the_limit() {
 }
 
 #[test]
+fn how_many_arguments_are_too_many_is_not_decided_here() {
+    // Only 2^31 is no count any more; fewer are for the command to judge.
+    for (count, error) in [
+        ("1048577", ProtocolError::ExpectedBulk(b':')),
+        ("2147483647", ProtocolError::ExpectedBulk(b':')),
+        ("2147483648", ProtocolError::InvalidCount),
+    ] {
+        check(format!("*{count}\r\n$1\r\na\r\n").as_bytes(), &RULES);
+        let input = format!("*{count}\r\n:1\r\n");
+        assert_eq!(delivered([input.as_bytes()], &RULES).0, [Found::Malformed(error)], "{count}");
+    }
+}
+
+#[test]
 fn a_request_of_more_arguments_than_spans_is_whole() {
     let args: Vec<Vec<u8>> = (0..5 * limits::SPANS).map(|n| format!("key:{n}").into_bytes()).collect();
     let input = encoded(&args);
@@ -294,5 +309,20 @@ fn a_request_of_more_arguments_than_spans_is_whole() {
         assert_eq!(found.len(), 1);
         assert!(found[0] == Found::Request(args.clone()), "in pieces of {size}");
         assert!(rest.is_empty());
+    }
+}
+
+/// Such a blank separates words only behind a closing quote.
+#[test]
+fn a_quote_ends_its_word_before_any_blank() {
+    for (line, expected) in [
+        (&b"ECHO \"a\"\x0bb\r\n"[..], vec!["ECHO", "a", "b"]),
+        (b"ECHO 'a'\x0c'b'\n", vec!["ECHO", "a", "b"]),
+        (b"ECHO x\"a\"\x0b\n", vec!["ECHO", "xa"]),
+        (b"ECHO a\x0bb\n", vec!["ECHO", "a\x0bb"]),
+    ] {
+        let words = expected.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let (found, rest) = delivered([line], &RULES);
+        assert_eq!((found, rest.len()), (vec![Found::Request(words)], 0), "{line:?}");
     }
 }

@@ -41,7 +41,7 @@ fn in_parts(wire: &[u8], found: &Found, step: usize, bounds: &Bounds, random: &m
         Found::Malformed { text, slowly, before } => {
             Expected { args: &before.args, bytes: None, error: Some((text, slowly.map(str::as_bytes))) }
         }
-        Found::Disputed(_) => return,
+        Found::Disputed => return,
     };
     let rules = rules_of(bounds);
     let mut cut = pieces(wire, 4096, random).into_iter();

@@ -35,17 +35,8 @@ pub enum Found {
         /// What stands before the error.
         before: Beginning,
     },
-    /// One of two things: [`Disputed`] says why.
-    Disputed(Disputed),
-}
-
-/// Where there is not one right answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disputed {
     /// A line of just the length at which its delivery decides whether it is too long, in Redis as well.
-    LongestLine,
-    /// A vertical tab or a form feed behind a closing quote: it ends the word in Redis, and is a part of it in the decoder.
-    BlankBehindQuote,
+    Disputed,
 }
 
 /// The part of a multibulk request that is known before it ends.
@@ -155,7 +146,7 @@ fn unended(rest: &[u8], too_long: &'static str, before: Beginning) -> Found {
     }
     if rest.len() > limits::LINE_BYTES {
         // Its end is half there: too long already, if it came slowly.
-        return Found::Disputed(Disputed::LongestLine);
+        return Found::Disputed;
     }
     Found::Incomplete(before)
 }
@@ -186,7 +177,7 @@ fn inline(input: &[u8]) -> Found {
         };
     };
     if end == limits::LINE_BYTES + 1 {
-        return Found::Disputed(Disputed::LongestLine);
+        return Found::Disputed;
     }
     if end > limits::LINE_BYTES {
         return wrong("too big inline request");
@@ -195,7 +186,6 @@ fn inline(input: &[u8]) -> Found {
     let text = input[..end].split(|byte| *byte == 0).next().unwrap_or_default();
     match words(text) {
         Words::Split(args) => Found::Request { bytes: end + 1, args },
-        Words::Disputed => Found::Disputed(Disputed::BlankBehindQuote),
         Words::Unbalanced => wrong("unbalanced quotes in request"),
     }
 }
@@ -204,7 +194,6 @@ fn inline(input: &[u8]) -> Found {
 enum Words {
     Split(Vec<Vec<u8>>),
     Unbalanced,
-    Disputed,
 }
 
 /// A line before a C string's end: behind the text stands a NUL, which ends everything it is met in.
@@ -268,11 +257,8 @@ fn words(text: &[u8]) -> Words {
             } else if quote.is_some() && byte == 0 {
                 return Words::Unbalanced;
             } else if quote == Some(byte) {
-                match text.byte(at + 1) {
-                    11 | 12 => return Words::Disputed,
-                    0 => {}
-                    _ if !text.blank(at + 1) => return Words::Unbalanced,
-                    _ => {}
+                if text.byte(at + 1) != 0 && !text.blank(at + 1) {
+                    return Words::Unbalanced;
                 }
                 at += 1;
                 break;

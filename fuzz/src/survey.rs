@@ -63,7 +63,7 @@ impl Survey {
                         return Some(survey);
                     }
                 }
-                Found::Disputed(_) | Found::Malformed { slowly: Some(_), .. } => return Some(survey),
+                Found::Disputed | Found::Malformed { slowly: Some(_), .. } => return Some(survey),
                 Found::Incomplete(before) => return Some(survey.ends(wire, &before, authenticated)),
                 Found::Malformed { before, .. } => return Some(survey.ends(wire, &before, authenticated)),
             }

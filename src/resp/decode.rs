@@ -441,9 +441,16 @@ fn words(line: &mut [u8], spans: &mut Vec<Span>) -> Result<usize, ProtocolError>
         }
         let start = write;
         while read < end && !is_separator(line[read]) {
+            // A closing quote ends the word, also before a blank that separates no other words.
             match line[read] {
-                b'"' => (read, write) = double_quoted(&mut line[..end], read + 1, write)?,
-                b'\'' => (read, write) = single_quoted(&mut line[..end], read + 1, write)?,
+                b'"' => {
+                    (read, write) = double_quoted(&mut line[..end], read + 1, write)?;
+                    break;
+                }
+                b'\'' => {
+                    (read, write) = single_quoted(&mut line[..end], read + 1, write)?;
+                    break;
+                }
                 byte => {
                     line[write] = byte;
                     (read, write) = (read + 1, write + 1);
