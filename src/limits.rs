@@ -16,6 +16,10 @@ pub const RATION_BLOCKS: u16 = 4;
 /// See [`RATION_BLOCKS`].
 pub const RATION_BLOCK_BYTES: usize = 16 * 1024;
 
+/// Registrations of blocks with `recv fixed`, as many blocks each as a worker has without: the kernel takes 16,384, and
+/// this many hold a quarter of a million connections per worker.
+pub const FIXED_CHUNKS: u16 = 1024;
+
 /// Registered blocks of one tokio-uring runtime: its pool takes no more (`UIO_MAXIOV`), and says nothing. Each
 /// connection has one to receive into; sends take those that are over.
 pub const RUNTIME_BLOCKS: usize = 1024;

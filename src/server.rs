@@ -22,8 +22,8 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::buffer::trim;
 use crate::clock::Clock;
 use crate::command::Now;
-use crate::config::{Config, EngineChoice};
-use crate::engine::{self, Choice, Setup, Wanted};
+use crate::config::{Config, EngineChoice, ForcedRung, ReceiveMode};
+use crate::engine::{self, Choice, Kind, Rung, Setup, Supply, Wanted};
 use crate::limits;
 use crate::metrics::process::Process;
 use crate::table::Table;
@@ -91,22 +91,19 @@ impl Server {
     /// The process exits with code 1 if a worker's engine fails later: nothing sensible is left to do then.
     pub fn start(mut config: Config) -> Result<Self, ServerError> {
         trim::map_large_pieces();
-        let choice = engine::choose(wanted(config.engine)).map_err(ServerError::new)?;
-        let Choice { engine, fallback } = choice;
+        let Choice { engine, seats, fallback } =
+            engine::choose(&wanted(&config)).map_err(ServerError::new)?;
+        let workers = seats.len();
         raise_open_files(&mut config);
         let (listeners, sockets) = listen::listen(&config)?;
-        let workers = match config.threads {
-            0 => thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
         let clock = Clock::system();
         let mut posts = Vec::new();
-        let mut seats = Vec::new();
+        let mut inboxes = Vec::new();
         for _ in 0..workers {
             let (bell, handle) = bell()?;
             let (post, mail) = Post::new(handle);
             posts.push(post);
-            seats.push((bell, mail));
+            inboxes.push((bell, mail));
         }
         let identity = identity(&config, engine, &clock);
         let settings = settings::Directives::new(config);
@@ -116,12 +113,12 @@ impl Server {
         let (end, ended) = channel();
         let mut sockets = Some(sockets);
         let mut threads = Vec::new();
-        for (id, (bell, mail)) in seats.into_iter().enumerate() {
+        for (id, (seat, (bell, mail))) in seats.into_iter().zip(inboxes).enumerate() {
             let setup = Setup { listeners: sockets.take().unwrap_or_default(), bell };
             let (shared, clock, end) = (Arc::clone(&shared), clock.clone(), end.clone());
             let body = move || {
                 let worker = Worker::new(shared, id, clock, mail);
-                if let Err(error) = engine.run(setup, worker) {
+                if let Err(error) = seat.run(setup, worker) {
                     log::error!("worker {id} cannot go on: engine {}: {error}", engine.name());
                     std::process::exit(1);
                 }
@@ -132,8 +129,8 @@ impl Server {
             threads
                 .push(thread.map_err(|error| ServerError::new(format!("cannot start a thread: {error}")))?);
         }
-        if let Some(cause) = fallback {
-            log::warn!("falling back to engine epoll: {cause}");
+        if let Some(fallback) = fallback {
+            log::warn!("{fallback}");
         }
         log::info!(
             "tallyring {} ready: engine {} ({}), {workers} {}, listening on {}; data is kept in memory only and is \
@@ -204,13 +201,28 @@ fn start_trimmer(shared: &Shared) -> Result<(), ServerError> {
     thread.map(drop).map_err(|error| ServerError::new(format!("cannot start a thread: {error}")))
 }
 
-/// The directive in the words of the engines.
-fn wanted(choice: EngineChoice) -> Wanted {
-    match choice {
-        EngineChoice::Auto => Wanted::Auto,
-        EngineChoice::Uring => Wanted::Uring,
-        EngineChoice::TokioUring => Wanted::TokioUring,
-        EngineChoice::Epoll => Wanted::Epoll,
+/// The directives in the words of the engines.
+fn wanted(config: &Config) -> Wanted {
+    Wanted {
+        kind: match config.engine {
+            EngineChoice::Auto => Kind::Auto,
+            EngineChoice::Uring => Kind::Uring,
+            EngineChoice::TokioUring => Kind::TokioUring,
+            EngineChoice::Epoll => Kind::Epoll,
+        },
+        supply: match config.recv {
+            ReceiveMode::Multishot => Supply::Shared,
+            ReceiveMode::Fixed => Supply::Fixed,
+        },
+        rung: config.force_rung.map(|rung| match rung {
+            ForcedRung::Defer => Rung::Defer,
+            ForcedRung::Coop => Rung::Coop,
+            ForcedRung::Oneshot => Rung::Oneshot,
+        }),
+        workers: match config.threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        },
     }
 }
 
@@ -279,3 +291,6 @@ fn identity(config: &Config, engine: engine::Engine, clock: &Clock) -> Identity 
         os,
     }
 }
+
+#[cfg(all(test, any(feature = "uring", feature = "tokio-uring")))]
+mod tests;

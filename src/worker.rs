@@ -60,11 +60,11 @@ pub struct Unsent<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resources {
     /// Blocks there are.
-    pub blocks: u16,
+    pub blocks: u32,
     /// Blocks that hold nobody's bytes.
-    pub blocks_free: u16,
+    pub blocks_free: u32,
     /// Fewest blocks that were free at one time.
-    pub blocks_low_water: u16,
+    pub blocks_low_water: u32,
     /// Operations that are not over.
     pub in_flight: u64,
 }
@@ -431,6 +431,11 @@ impl Worker {
         // Acquire: pairs with the Release of whoever publishes the durable position.
         let durable = self.shared.durable.load(Ordering::Acquire);
         self.get(token).map(|connection| connection.wants(durable))
+    }
+
+    /// Whether replies of a connection have not left, be it that they wait or that they are in flight.
+    pub fn has_unsent(&mut self, token: Token) -> bool {
+        self.get(token).is_some_and(|connection| connection.unsent() > 0)
     }
 
     /// Lists a connection, because its engine may be able to do now what it wanted before.

@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tallyring::config::{Config, EngineChoice};
+use tallyring::config::{Config, EngineChoice, ReceiveMode};
 use tallyring::resp::decode::{Decoded, Framing, Rules, decode};
 use tallyring::server::Server;
 use traffic::{Client, Pipeline, Traffic};
@@ -44,7 +44,9 @@ fn a_worker_on_the_ring_takes_no_memory() {
         eprintln!("NOT RUN on the uring engine: TALLYRING_NO_RING=1 says that this kernel gives no ring");
         return;
     }
-    serve_without_allocating(EngineChoice::Uring);
+    for recv in [ReceiveMode::Multishot, ReceiveMode::Fixed] {
+        serve_without_allocating(EngineChoice::Uring, recv);
+    }
 }
 
 #[cfg(feature = "tokio-uring")]
@@ -56,13 +58,13 @@ fn a_worker_of_tasks_takes_no_memory() {
         );
         return;
     }
-    serve_without_allocating(EngineChoice::TokioUring);
+    serve_without_allocating(EngineChoice::TokioUring, ReceiveMode::Fixed);
 }
 
 #[cfg(feature = "epoll")]
 #[test]
 fn a_worker_on_epoll_takes_no_memory() {
-    serve_without_allocating(EngineChoice::Epoll);
+    serve_without_allocating(EngineChoice::Epoll, ReceiveMode::Multishot);
 }
 
 #[test]
@@ -101,9 +103,9 @@ fn the_counting_counts() {
 }
 
 /// Starts a server on `engine`, lets it get to know everything that will be asked of it, and then counts.
-fn serve_without_allocating(engine: EngineChoice) {
+fn serve_without_allocating(engine: EngineChoice, recv: ReceiveMode) {
     let _turn = take_turn();
-    let (server, addr) = start(engine);
+    let (server, addr) = start(engine, recv);
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(addr)).collect();
     let mut control = Client::connect(addr);
 
@@ -119,7 +121,11 @@ fn serve_without_allocating(engine: EngineChoice) {
 
     drop((clients, control));
     server.stop();
-    assert_eq!(counted.calls(), 0, "the worker took memory while serving what it knew:\n{counted}");
+    assert_eq!(
+        counted.calls(),
+        0,
+        "the worker took memory while serving what it knew, with recv {recv:?}:\n{counted}"
+    );
 }
 
 /// Makes every client's `pipeline` wait for the worker at the same time, whole and then cut inside a request: no later
@@ -162,12 +168,12 @@ fn drive(traffic: &mut Traffic, clients: &mut [Client], commands: usize) {
 }
 
 /// A server with one worker on `engine`, and its address.
-fn start(engine: EngineChoice) -> (Server, SocketAddr) {
+fn start(engine: EngineChoice, recv: ReceiveMode) -> (Server, SocketAddr) {
     for _ in 0..PORTS_TRIED {
         let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
         let addr = probe.local_addr().expect("a bound socket has an address");
         drop(probe);
-        let config = Config { port: addr.port(), threads: 1, engine, ..Config::default() };
+        let config = Config { port: addr.port(), threads: 1, engine, recv, ..Config::default() };
         match Server::start(config) {
             Ok(server) => return (server, addr),
             Err(error) if error.to_string().to_lowercase().contains("in use") => {}

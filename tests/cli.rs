@@ -264,7 +264,6 @@ fn what_this_version_cannot_promise_is_refused_with_the_reason() {
         ("appendonly yes", "this version keeps its data in memory only; set appendonly no"),
         ("maxmemory 1gb", "set maxmemory 0"),
         ("maxmemory-policy allkeys-lru", "set volatile-ttl or noeviction"),
-        ("recv fixed", "not part of this build"),
         ("cluster-enabled yes", "set cluster-enabled no"),
         ("replicaof 10.0.0.1 6379", "does not replicate"),
         ("slaveof 10.0.0.1 6379", "does not replicate"),
@@ -287,6 +286,37 @@ fn what_this_version_cannot_promise_is_refused_with_the_reason() {
     }
     let line = refused(&["--appendonly", "yes"]);
     assert_eq!(line, "--appendonly: this version keeps its data in memory only; set appendonly no");
+}
+
+#[test]
+fn what_only_a_ring_can_do_is_refused_without_one() {
+    if cfg!(any(feature = "uring", feature = "tokio-uring")) {
+        assert_eq!(fine(&["--check-config", "--recv", "fixed"]), "");
+    } else {
+        assert!(refused(&["--recv", "fixed"]).contains("not part of this build"));
+    }
+    if cfg!(all(feature = "uring", feature = "epoll")) {
+        let line = refused(&["--engine", "epoll", "--recv", "fixed"]);
+        assert_eq!(line, "recv fixed: engine epoll registers no blocks; set engine uring, or recv multishot");
+        assert_eq!(
+            refused(&["--engine", "epoll", "--force-rung", "coop"]),
+            "--force-rung: only engine uring has rungs"
+        );
+    }
+}
+
+#[test]
+fn a_rung_is_forced_by_a_flag_that_only_tests_know() {
+    assert_eq!(fine(&["--check-config", "--force-rung", "oneshot"]), "");
+    assert_eq!(
+        refused(&["--force-rung", "top"]),
+        "--force-rung: argument(s) must be one of the following: defer, coop, oneshot"
+    );
+    assert!(!tallyring(&["--help"]).out.contains("force-rung"));
+    assert_eq!(
+        refused_file("force-rung coop\n"),
+        ":1: unknown directive 'force-rung'; see --help for all directives"
+    );
 }
 
 #[test]

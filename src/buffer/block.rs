@@ -3,7 +3,8 @@
 //! ```text
 //!            lend()                 received(id, n)               release()
 //!   free ───────────────▶ lent ───────────────────────▶ held ──────────────▶ free
-//!          the kernel may write          ours: [`Held`] is the only way to the bytes
+//!          the kernel may write ◀─────────────────────── ours: [`Held`] is the only way to the bytes
+//!                                     lend_again()
 //! ```
 //! A lent block's bytes cannot be reached from safe code, and a held block cannot be lent. Breaking the rule is
 //! a bug of ours and panics: the alternative is a kernel that writes into memory under our hands.
@@ -14,8 +15,6 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 use slab::Slab;
-
-use crate::limits;
 
 /// Number of a block in its arena; what the kernel calls a buffer id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,14 +105,19 @@ impl Blocks {
         }
     }
 
-    /// The usual blocks of a worker.
-    pub fn for_worker() -> Self {
-        Self::new(limits::BLOCKS_PER_WORKER, limits::BLOCK_BYTES)
-    }
-
     /// Number of blocks.
     pub fn count(&self) -> u16 {
         self.count
+    }
+
+    /// Whether no block is free.
+    pub fn is_exhausted(&self) -> bool {
+        self.leases.len() == usize::from(self.count)
+    }
+
+    /// Whether every block is free.
+    pub fn is_unused(&self) -> bool {
+        self.leases.is_empty()
     }
 
     /// Bytes of one block.
@@ -139,7 +143,7 @@ impl Blocks {
     /// Lends a free block: gives its number and the address the kernel may write a block's length to.
     /// `None`: every block is lent or held.
     pub fn lend(&mut self) -> Option<(BlockId, *mut u8)> {
-        if self.leases.len() == usize::from(self.count) {
+        if self.is_exhausted() {
             return None;
         }
         let index = self.leases.insert(Lease::Lent);
@@ -172,16 +176,42 @@ impl Blocks {
         unsafe { std::slice::from_raw_parts_mut(address, held.len) }
     }
 
+    /// Whether the bytes behind those received are as they were when the block was lent again: the kernel wrote what it
+    /// said it wrote, and nobody else wrote. Known in debug builds only.
+    pub fn is_untouched_behind(&mut self, held: &mut Held) -> bool {
+        let len = std::mem::replace(&mut held.len, self.block_bytes);
+        let untouched = self.bytes(held)[len..].iter().all(|byte| *byte == POISON);
+        held.len = len;
+        untouched
+    }
+
+    /// Lends a held block again without freeing it: whoever had it keeps it. In debug builds its bytes are overwritten
+    /// first, so that a reference kept too long shows.
+    pub fn lend_again(&mut self, mut held: Held) -> (BlockId, *mut u8) {
+        self.poison(&mut held);
+        let lease = self.leases.get_mut(usize::from(held.id.0)).expect("a held block has a lease");
+        debug_assert_eq!(*lease, Lease::Held);
+        *lease = Lease::Lent;
+        self.held -= 1;
+        let id = held.id;
+        std::mem::forget(held);
+        (id, self.address(id))
+    }
+
     /// Frees a held block. In debug builds its bytes are overwritten, so that a reference kept too long shows.
     pub fn release(&mut self, mut held: Held) {
-        if cfg!(debug_assertions) {
-            held.len = self.block_bytes;
-            self.bytes(&mut held).fill(POISON);
-        }
+        self.poison(&mut held);
         let lease = self.leases.remove(usize::from(held.id.0));
         debug_assert_eq!(lease, Lease::Held);
         self.held -= 1;
         std::mem::forget(held);
+    }
+
+    fn poison(&mut self, held: &mut Held) {
+        if cfg!(debug_assertions) {
+            held.len = self.block_bytes;
+            self.bytes(held).fill(POISON);
+        }
     }
 
     fn address(&self, id: BlockId) -> *mut u8 {
@@ -229,6 +259,26 @@ mod tests {
         let mut held = blocks.received(again, 5);
         if cfg!(debug_assertions) {
             assert_eq!(blocks.bytes(&mut held), [POISON; 5], "a released block keeps nothing");
+        }
+        blocks.release(held);
+    }
+
+    #[test]
+    fn a_block_that_is_lent_again_keeps_its_place_and_nothing_else() {
+        let mut blocks = Blocks::new(2, 64);
+        let (id, address) = blocks.lend().expect("two are free");
+        let mut held = blocks.received(id, 5);
+        blocks.bytes(&mut held).copy_from_slice(b"hello");
+        assert_eq!(blocks.lend_again(held), (id, address));
+        assert_eq!(blocks.held(), 0);
+        let mut held = blocks.received(id, 5);
+        if cfg!(debug_assertions) {
+            assert_eq!(blocks.bytes(&mut held), [POISON; 5]);
+            assert!(blocks.is_untouched_behind(&mut held));
+            blocks.bytes(&mut held).copy_from_slice(b"hello");
+            assert!(blocks.is_untouched_behind(&mut held), "what was received is its own");
+            held.len = 4;
+            assert!(!blocks.is_untouched_behind(&mut held), "a fifth byte was written");
         }
         blocks.release(held);
     }

@@ -6,3 +6,4 @@
 pub mod block;
 pub mod outgoing;
 pub mod trim;
+pub mod witness;

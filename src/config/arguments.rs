@@ -2,8 +2,10 @@
 //! directive only its name and help.
 
 use super::error::{ConfigError, Origin};
+use super::kind::ForcedRung;
 use super::source::Line;
 use super::table::SECTIONS;
+use super::value::{self, Fault};
 use super::{directive, foreign, words};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction};
@@ -55,6 +57,8 @@ pub(super) enum Request {
         flags: Vec<Line>,
         /// Stop after checking.
         check_only: bool,
+        /// The one rung of the ring's ladder to try.
+        force_rung: Option<ForcedRung>,
     },
 }
 
@@ -65,6 +69,9 @@ struct Flag {
 }
 
 const CHECK: &str = "check-config";
+
+/// A flag for tests: neither a directive nor in `--help`.
+const RUNG: &str = "force-rung";
 
 /// Reads the arguments after the program's name.
 pub(super) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Request, ConfigError> {
@@ -81,12 +88,18 @@ pub(super) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Request,
             }
         }
     }
+    let mut force_rung = None;
+    for Flag { name, words } in flags.extract_if(.., |flag| flag.name == RUNG) {
+        let rung = value::choice(&words.join(" "), ForcedRung::NAMES);
+        let reason = |fault: Fault| ConfigError::Usage(format!("--{name}: {}", fault.into_reason()));
+        force_rung = Some(rung.map_err(reason)?);
+    }
     let lines = flags.into_iter().map(|flag| Line {
         origin: Origin::Flag(flag.name.clone()),
         name: flag.name,
         words: flag.words,
     });
-    Ok(Request::Configure { file, flags: lines.collect(), check_only: matches.get_flag(CHECK) })
+    Ok(Request::Configure { file, flags: lines.collect(), check_only: matches.get_flag(CHECK), force_rung })
 }
 
 /// Splits the arguments into the file, which comes first, and flags: what follows `--name` and does not start
@@ -191,12 +204,12 @@ fn command() -> clap::Command {
     for section in SECTIONS {
         for directive in section.directives {
             let help = format!("{} [default: {}]", directive.help, directive.default);
-            command = command.arg(value(directive.name).help(help).help_heading(section.title));
+            command = command.arg(with_value(directive.name).help(help).help_heading(section.title));
         }
     }
-    command = command.arg(value("include").help("Another configuration file, or several by wildcards"));
-    for name in foreign::names() {
-        command = command.arg(value(name).hide(true));
+    command = command.arg(with_value("include").help("Another configuration file, or several by wildcards"));
+    for name in foreign::names().chain([RUNG]) {
+        command = command.arg(with_value(name).hide(true));
     }
     let codes = Exit::ALL.map(|exit| format!("  {}  {}", exit.code(), exit.meaning())).join("\n");
     command.after_help(format!(
@@ -207,7 +220,7 @@ fn command() -> clap::Command {
 }
 
 /// A flag with a value, as often as one likes.
-fn value(name: &'static str) -> Arg {
+fn with_value(name: &'static str) -> Arg {
     Arg::new(name)
         .long(name)
         .value_name("VALUE")

@@ -177,19 +177,39 @@ impl EvictionPolicy {
 pub enum ReceiveMode {
     /// One operation that completes once per block, from blocks shared by all connections.
     Multishot,
+    /// One read at a time into a registered block of the connection's own.
+    Fixed,
 }
 
 impl ReceiveMode {
     /// The names.
-    pub(super) const NAMES: &[(&str, Self)] = &[("multishot", Self::Multishot)];
+    pub(super) const NAMES: &[(&str, Self)] = &[("multishot", Self::Multishot), ("fixed", Self::Fixed)];
 
-    /// Reads a name; a mode that is planned but not there is refused.
+    /// Reads a name; what needs an engine that was not compiled in is refused.
     pub(super) fn parse(word: &str) -> Result<Self, Fault> {
-        if word.eq_ignore_ascii_case("fixed") {
+        let mode = value::choice(word, Self::NAMES)?;
+        if mode == Self::Fixed && !cfg!(any(feature = "uring", feature = "tokio-uring")) {
             return Err(Fault::refused("recv fixed is not part of this build; set multishot"));
         }
-        value::choice(word, Self::NAMES)
+        Ok(mode)
     }
+}
+
+/// The one rung of the ladder of kernel features that the engine on the ring is to stand on, for tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForcedRung {
+    /// Deferred task work, multishot receives.
+    Defer,
+    /// Cooperative task work, multishot receives.
+    Coop,
+    /// Cooperative task work, one receive per block.
+    Oneshot,
+}
+
+impl ForcedRung {
+    /// The names.
+    pub(super) const NAMES: &[(&str, Self)] =
+        &[("defer", Self::Defer), ("coop", Self::Coop), ("oneshot", Self::Oneshot)];
 }
 
 /// A password; neither `Debug` nor a log line shows it.

@@ -26,8 +26,8 @@ mod tests;
 pub use arguments::Exit;
 pub use error::{ConfigError, Origin, SetError};
 pub use kind::{
-    Bind, DebugCommand, EngineChoice, EvictionPolicy, Fsync, LogLevel, OutputLimit, OutputLimits, Password,
-    ReceiveMode, SavePoint,
+    Bind, DebugCommand, EngineChoice, EvictionPolicy, ForcedRung, Fsync, LogLevel, OutputLimit, OutputLimits,
+    Password, ReceiveMode, SavePoint,
 };
 
 use arguments::Request;
@@ -95,6 +95,8 @@ pub struct Config {
     pub engine: EngineChoice,
     /// How receive blocks reach the kernel.
     pub recv: ReceiveMode,
+    /// The one rung that the engine on the ring may stand on; a flag for tests, no directive.
+    pub force_rung: Option<ForcedRung>,
     /// Workers, 0 = one per CPU that the process may use.
     pub threads: usize,
     /// Least importance that is logged.
@@ -147,6 +149,7 @@ impl Default for Config {
             maxmemory_policy: EvictionPolicy::NoEviction,
             engine: EngineChoice::Auto,
             recv: ReceiveMode::Multishot,
+            force_rung: None,
             threads: 0,
             loglevel: LogLevel::Notice,
             logfile: None,
@@ -164,9 +167,11 @@ impl Config {
     /// Reads the arguments after the program's name, and the files they name. Flags override files, later
     /// lines earlier ones.
     pub fn from_args(argv: impl IntoIterator<Item = OsString>) -> Result<Invocation, ConfigError> {
-        let (file, flags, check_only) = match arguments::parse(argv)? {
+        let (file, flags, check_only, force_rung) = match arguments::parse(argv)? {
             Request::Print(text) => return Ok(Invocation::Print(text)),
-            Request::Configure { file, flags, check_only } => (file, flags, check_only),
+            Request::Configure { file, flags, check_only, force_rung } => {
+                (file, flags, check_only, force_rung)
+            }
         };
         let mut lines = Vec::new();
         if let Some(path) = &file {
@@ -178,6 +183,8 @@ impl Config {
         }
         let (files, flags) = lines.split_at(from_file);
         let mut config = Box::new(Self::from_sources(&[files, flags])?);
+        config.force_rung = force_rung;
+        config.has_an_engine_for_its_flags()?;
         // Without a working directory a relative path stays what it is.
         config.file = file.map(|path| std::path::absolute(&path).unwrap_or_else(|_| path.into()));
         Ok(if check_only { Invocation::CheckOnly(config) } else { Invocation::Run(config) })
@@ -300,6 +307,22 @@ impl Config {
         if name == "client-output-buffer-limit" && normal.soft > 0 {
             self.warn("client-output-buffer-limit normal: only the hard limit is held".to_owned());
         }
+    }
+
+    /// Refuses what only a ring can do, where another engine is asked for.
+    fn has_an_engine_for_its_flags(&self) -> Result<(), ConfigError> {
+        let reason = match self.engine {
+            EngineChoice::Epoll if self.recv == ReceiveMode::Fixed => {
+                "recv fixed: engine epoll registers no blocks; set engine uring, or recv multishot"
+            }
+            EngineChoice::Epoll | EngineChoice::TokioUring if self.force_rung.is_some() => {
+                "--force-rung: only engine uring has rungs"
+            }
+            EngineChoice::Auto | EngineChoice::Uring | EngineChoice::TokioUring | EngineChoice::Epoll => {
+                return Ok(());
+            }
+        };
+        Err(ConfigError::Usage(reason.to_owned()))
     }
 
     /// Refuses a server that nobody could reach.

@@ -249,7 +249,7 @@ const ENGINE: &[Directive] = &[
     Directive {
         name: "recv",
         default: "multishot",
-        help: "how receive blocks reach the kernel: multishot",
+        help: "receive blocks of engine uring: multishot (shared by all connections), fixed (one each, registered)",
         change: Immutable,
         write: One(|config, word| put(&mut config.recv, ReceiveMode::parse(word))),
         show: |config| choice_name(config.recv, ReceiveMode::NAMES),

@@ -11,11 +11,14 @@ use crate::worker::Worker;
 pub mod epoll;
 #[cfg(any(feature = "uring", feature = "tokio-uring"))]
 mod refusal;
+mod rung;
 mod socket;
 #[cfg(feature = "tokio-uring")]
 pub mod tokio_uring;
 #[cfg(feature = "uring")]
 pub mod uring;
+
+pub use rung::{Rung, Supply};
 
 /// What an engine is given.
 #[derive(Debug)]
@@ -29,9 +32,9 @@ pub struct Setup {
 /// The engines that this build knows of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// A raw ring: multishot receives into provided buffers.
+    /// A raw ring.
     #[cfg(feature = "uring")]
-    Uring(uring::Rung),
+    Uring(Rung, Supply),
     /// Tasks of an async runtime: one read at a time into a registered block.
     #[cfg(feature = "tokio-uring")]
     TokioUring,
@@ -40,9 +43,9 @@ pub enum Engine {
     Epoll,
 }
 
-/// What the operator asked for.
+/// Which engine the operator asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Kind {
     /// The best that the kernel allows.
     #[default]
     Auto,
@@ -54,12 +57,42 @@ pub enum Wanted {
     Epoll,
 }
 
+/// What the operator asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The engine.
+    pub kind: Kind,
+    /// How a ring's receives get their blocks.
+    pub supply: Supply,
+    /// The one rung to try, for tests. None: all of them.
+    pub rung: Option<Rung>,
+    /// Workers.
+    pub workers: usize,
+}
+
+/// What one worker's engine runs on; made before there are workers, so that what the kernel grants to one of them is
+/// granted to all.
+#[derive(Debug)]
+pub enum Seat {
+    /// A ring with its blocks, not enabled yet.
+    #[cfg(feature = "uring")]
+    Uring(Box<uring::Ring>),
+    /// Nothing: a runtime belongs to the thread that makes it.
+    #[cfg(feature = "tokio-uring")]
+    TokioUring,
+    /// Nothing: an epoll descriptor is always granted.
+    #[cfg(feature = "epoll")]
+    Epoll,
+}
+
 /// An engine that can run here, and how it was arrived at.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Choice {
     /// The engine.
     pub engine: Engine,
-    /// Why a better one is not used, with the remedy; absent where there is none.
+    /// One for each worker.
+    pub seats: Vec<Seat>,
+    /// Which better one is not used, why, and the remedy; absent where there is none.
     pub fallback: Option<String>,
 }
 
@@ -68,7 +101,7 @@ impl Engine {
     pub fn name(self) -> &'static str {
         match self {
             #[cfg(feature = "uring")]
-            Self::Uring(_) => "uring",
+            Self::Uring(..) => "uring",
             #[cfg(feature = "tokio-uring")]
             Self::TokioUring => "tokio-uring",
             #[cfg(feature = "epoll")]
@@ -80,20 +113,22 @@ impl Engine {
     pub fn rung(self) -> &'static str {
         match self {
             #[cfg(feature = "uring")]
-            Self::Uring(rung) => rung.name(),
+            Self::Uring(rung, supply) => rung.name(supply),
             #[cfg(feature = "tokio-uring")]
             Self::TokioUring => "coop-taskrun fixed",
             #[cfg(feature = "epoll")]
             Self::Epoll => "edge-triggered",
         }
     }
+}
 
+impl Seat {
     /// Drives `worker` until it is finished. `Err`: the kernel refused what it had granted before; the server
     /// cannot go on.
     pub fn run(self, setup: Setup, worker: Worker) -> std::io::Result<()> {
         match self {
             #[cfg(feature = "uring")]
-            Self::Uring(rung) => uring::run(rung, setup, worker),
+            Self::Uring(ring) => uring::run(*ring, setup, worker),
             #[cfg(feature = "tokio-uring")]
             Self::TokioUring => tokio_uring::run(setup, worker),
             #[cfg(feature = "epoll")]
@@ -103,48 +138,54 @@ impl Engine {
 }
 
 /// Finds the engine to use by building it, not by looking at versions. `Err` says what is missing and why.
-pub fn choose(wanted: Wanted) -> Result<Choice, String> {
-    match wanted {
-        Wanted::Uring => ring().map(|engine| Choice { engine, fallback: None }),
-        Wanted::TokioUring => tasks().map(|engine| Choice { engine, fallback: None }),
-        Wanted::Epoll => readiness().map(|engine| Choice { engine, fallback: None }),
-        Wanted::Auto => match ring() {
-            Ok(engine) => Ok(Choice { engine, fallback: None }),
-            Err(cause) => match readiness() {
-                Ok(engine) => Ok(Choice { engine, fallback: Some(cause) }),
-                Err(_) => Err(cause),
-            },
-        },
+pub fn choose(wanted: &Wanted) -> Result<Choice, String> {
+    match wanted.kind {
+        Kind::Uring => ring(wanted),
+        Kind::TokioUring => tasks(wanted),
+        Kind::Epoll => readiness(wanted, None),
+        Kind::Auto => ring(wanted).or_else(|cause| {
+            let but = match wanted.supply {
+                Supply::Shared => "",
+                Supply::Fixed => ", where recv fixed means nothing",
+            };
+            let fallback = format!("falling back to engine epoll{but}: {cause}");
+            readiness(wanted, Some(fallback)).map_err(|_| cause)
+        }),
     }
 }
 
 #[cfg(feature = "uring")]
-fn ring() -> Result<Engine, String> {
-    uring::probe().map(Engine::Uring)
+fn ring(wanted: &Wanted) -> Result<Choice, String> {
+    let (rung, rings, fallback) = uring::climb(wanted)?;
+    let seats = rings.into_iter().map(|ring| Seat::Uring(Box::new(ring))).collect();
+    Ok(Choice { engine: Engine::Uring(rung, wanted.supply), seats, fallback })
 }
 
 #[cfg(not(feature = "uring"))]
-fn ring() -> Result<Engine, String> {
+fn ring(_: &Wanted) -> Result<Choice, String> {
     Err("this build has no uring engine (cargo feature `uring`)".to_owned())
 }
 
 #[cfg(feature = "tokio-uring")]
-fn tasks() -> Result<Engine, String> {
-    tokio_uring::probe().map(|()| Engine::TokioUring)
+fn tasks(wanted: &Wanted) -> Result<Choice, String> {
+    tokio_uring::probe()?;
+    let seats = (0..wanted.workers).map(|_| Seat::TokioUring).collect();
+    Ok(Choice { engine: Engine::TokioUring, seats, fallback: None })
 }
 
 #[cfg(not(feature = "tokio-uring"))]
-fn tasks() -> Result<Engine, String> {
+fn tasks(_: &Wanted) -> Result<Choice, String> {
     Err("this build has no tokio-uring engine (cargo feature `tokio-uring`)".to_owned())
 }
 
 #[cfg(feature = "epoll")]
-fn readiness() -> Result<Engine, String> {
-    Ok(Engine::Epoll)
+fn readiness(wanted: &Wanted, fallback: Option<String>) -> Result<Choice, String> {
+    let seats = (0..wanted.workers).map(|_| Seat::Epoll).collect();
+    Ok(Choice { engine: Engine::Epoll, seats, fallback })
 }
 
 #[cfg(not(feature = "epoll"))]
-fn readiness() -> Result<Engine, String> {
+fn readiness(_: &Wanted, _: Option<String>) -> Result<Choice, String> {
     Err("this build has no epoll engine (cargo feature `epoll`)".to_owned())
 }
 

@@ -39,8 +39,10 @@ use tokio_uring::buf::fixed::{FixedBuf, FixedBufPool};
 
 use self::blocks::{Block, InPlace, Reply};
 use self::connection::{Link, Slot, slot_of};
-use super::refusal::explain;
+use super::refusal::{Call, Obstacle, explain};
 use super::{Setup, socket};
+use crate::buffer::block::POISON;
+use crate::buffer::witness;
 use crate::connection::End;
 use crate::limits;
 use crate::worker::{Resources, TOO_MANY, Token, Unsent, Worker};
@@ -78,25 +80,37 @@ struct State {
 
 /// Drives `worker` until it is finished.
 pub fn run(setup: Setup, worker: Worker) -> io::Result<()> {
-    build()?.block_on(serve(setup, worker))
+    // What was granted to `probe` may not be granted once more for each worker.
+    let runtime = build().map_err(refused)?;
+    runtime.block_on(serve(setup, worker))
 }
 
 /// Builds the runtime and registers its blocks, to see whether that can be done. `Err`: with cause and remedy.
 pub fn probe() -> Result<(), String> {
     let attempt = || {
         let runtime = build()?;
-        runtime.block_on(async { blocks::pool().register() })
+        runtime.block_on(async { blocks::pool().register() }).map_err(Obstacle::of(Call::Register))
     };
-    attempt().map_err(|error| explain(&error))
+    attempt().map_err(|obstacle| explain(&obstacle, SINCE))
+}
+
+/// The first kernel with all that `build` asks for.
+const SINCE: &str = "6.0";
+
+fn refused(obstacle: Obstacle) -> io::Error {
+    io::Error::other(explain(&obstacle, SINCE))
 }
 
 /// `DEFER_TASKRUN` is no choice: the runtime waits with epoll, for which that ring never becomes ready.
-fn build() -> io::Result<Runtime> {
+fn build() -> Result<Runtime, Obstacle> {
     let mut ring = tokio_uring::uring_builder();
     ring.setup_coop_taskrun().setup_single_issuer();
+    // A runtime whose entries are not taken waits for them for ever, and says nothing: see first whether they are.
+    let trial = ring.build(8).map_err(Obstacle::of(Call::Setup))?;
+    trial.submit().map_err(Obstacle::of(Call::Enter))?;
     let mut builder = tokio_uring::builder();
     builder.entries(ENTRIES).uring_builder(&ring);
-    Runtime::new(&builder)
+    Runtime::new(&builder).map_err(Obstacle::of(Call::Setup))
 }
 
 async fn serve(setup: Setup, worker: Worker) -> io::Result<()> {
@@ -120,7 +134,7 @@ async fn serve(setup: Setup, worker: Worker) -> io::Result<()> {
         submitted: Cell::new(0),
         completed: Cell::new(0),
     });
-    hub.blocks.register()?;
+    hub.blocks.register().map_err(Obstacle::of(Call::Register)).map_err(refused)?;
     let mail = tokio_uring::spawn(listen::read_mail(Rc::clone(&hub), bell));
     let indices = 0..hub.listeners.len();
     let accepts: Vec<_> =
@@ -194,7 +208,7 @@ impl Hub {
                 socket::shut(listener.get_ref().as_fd(), End::All);
             }
         }
-        let narrow = |blocks: usize| u16::try_from(blocks).expect("a thousand blocks");
+        let narrow = |blocks: usize| u32::try_from(blocks).expect("a thousand blocks");
         state.worker.note(Resources {
             blocks: narrow(limits::RUNTIME_BLOCKS),
             blocks_free: narrow(limits::RUNTIME_BLOCKS - state.taken),
@@ -244,6 +258,14 @@ impl Hub {
         let mut state = self.complete();
         if let Some(slot) = slot_of(&mut state.slots, token) {
             slot.receiving = false;
+        }
+        if cfg!(debug_assertions) {
+            let behind = &block[*result.as_ref().unwrap_or(&0)..];
+            assert!(
+                behind.iter().all(|byte| *byte == POISON),
+                "a block comes back with more bytes than said"
+            );
+            witness::came_back(behind.len());
         }
         match result {
             Ok(0) => state.worker.handle_end(token),

@@ -1,11 +1,12 @@
-//! The engine on a raw ring: multishot accepts and receives into provided buffers, one system call a turn.
+//! The engine on a raw ring: multishot accepts, receives into blocks, one system call a turn.
 //!
 //! What is in flight, and whose memory it names:
 //!
 //! | operation | memory | ends with |
 //! |---|---|---|
 //! | accept, poll of the bell | none | the ring |
-//! | receive (multishot) | a block it takes from the buffer ring when bytes arrive | a completion without `F_MORE` |
+//! | receive | a block it takes from the buffer ring when bytes arrive | a completion without `F_MORE` |
+//! | read, with `recv fixed` | the connection's own block, the kernel's until then | its one completion |
 //! | send | the front of the connection's outgoing chain, which does not move | being submitted: see below |
 //! | send that may wait | the same | its one completion |
 //! | cancel | none | its one completion, which is ignored |
@@ -13,6 +14,7 @@
 //! A send that must not wait (`MSG_DONTWAIT`) is over when it has been submitted. It posts a completion only if it
 //! failed or was cut short (`IOSQE_CQE_SKIP_SUCCESS`), so that the usual one neither costs a completion nor ends the
 //! wait for the next requests. Where something waits for its end, or the socket was full, a send may wait and tells.
+//! With `recv fixed` the next read waits for it: what was queued is submitted without waiting, and then the read.
 //!
 //! The kernel fills as many blocks as a client has bytes for, and more than a turn's share of them would have to be kept.
 //! So a connection that had more than its share at once is put on rations: it receives from a ring of few blocks, which
@@ -25,8 +27,12 @@
 #![expect(unsafe_code, reason = "submission entries name memory; each push says why it stays valid")]
 
 mod buffers;
+mod entries;
+mod fixed;
 mod probe;
 mod receive;
+mod ring;
+mod send;
 mod slot;
 
 use std::collections::VecDeque;
@@ -35,24 +41,21 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use io_uring::types::{Fd, SubmitArgs, Timespec};
-use io_uring::{CompletionQueue, SubmissionQueue, Submitter, cqueue, opcode, squeue};
+use io_uring::{CompletionQueue, SubmissionQueue, Submitter, cqueue, squeue};
 use nix::errno::Errno;
 
-use self::buffers::{Group, Lending};
-pub use self::probe::{Rung, probe};
-use self::slot::{Operation, Receive, Sending, Slot, slot_of};
-use super::Setup;
+use self::buffers::Group;
+pub(super) use self::probe::climb;
+pub use self::ring::Ring;
+use self::ring::{Memory, disband, enable};
+use self::slot::{Operation, Receive, Slot, slot_of};
 use super::socket::{self, AcceptError};
-use crate::buffer::block::Blocks;
+use super::{Rung, Setup};
 use crate::connection::End;
-use crate::limits;
-use crate::worker::{Resources, Token, Unsent, Worker};
+use crate::worker::{Resources, TOO_MANY, Token, Worker};
 
 /// `IORING_ENTER_GETEVENTS` (include/uapi/linux/io_uring.h).
 const ENTER_GETEVENTS: u32 = 1;
-
-/// Most bytes of one send: the kernel counts them in 31 bits.
-const SEND_MOST: usize = 1 << 30;
 
 /// Longest time that completions may wait for company.
 const GATHER: Duration = Duration::from_micros(50);
@@ -68,8 +71,8 @@ struct Turns<'r> {
     completions: CompletionQueue<'r>,
     setup: Setup,
     worker: Worker,
-    lending: Lending,
-    ration: Lending,
+    rung: Rung,
+    memory: &'r mut Memory,
     slots: Vec<Option<Slot>>,
     starved: Vec<Token>,
     /// Connections that found no block of the ration: they take turns.
@@ -92,15 +95,18 @@ struct Turns<'r> {
 }
 
 /// Drives `worker` until it is finished.
-pub fn run(rung: Rung, setup: Setup, worker: Worker) -> io::Result<()> {
-    let mut ring = probe::build(rung)?;
-    let lending = Lending::new(Group::Common, Blocks::for_worker(), &ring.submitter())?;
-    let ration = Blocks::new(limits::RATION_BLOCKS, limits::RATION_BLOCK_BYTES);
-    let ration = Lending::new(Group::Ration, ration, &ring.submitter())?;
-    register_arena(&ring.submitter(), &lending);
+pub fn run(ring: Ring, setup: Setup, worker: Worker) -> io::Result<()> {
+    // The ring is declared last and so goes first, before its blocks.
+    let Ring { rung, mut memory, mut ring } = ring;
+    if cfg!(test) {
+        memory.show();
+    }
     let (mut submitter, submissions, completions) = ring.split();
     if let Err(error) = submitter.register_ring_fd() {
         log::debug!("the ring's descriptor is looked up in every call: {error}");
+    }
+    if let Some(error) = enable(&submitter, memory.supply())? {
+        log::debug!("the ring is not restricted: {error}");
     }
     let unarmed = (0..setup.listeners.len()).map(|index| (index, 0)).collect();
     let mut turns = Turns {
@@ -109,8 +115,8 @@ pub fn run(rung: Rung, setup: Setup, worker: Worker) -> io::Result<()> {
         completions,
         setup,
         worker,
-        lending,
-        ration,
+        rung,
+        memory: &mut memory,
         slots: Vec::new(),
         starved: Vec::new(),
         hungry: VecDeque::new(),
@@ -132,25 +138,12 @@ pub fn run(rung: Rung, setup: Setup, worker: Worker) -> io::Result<()> {
             Err(error) => {
                 // Operations are in flight that name our memory: it must stay until the process is gone.
                 std::mem::forget(turns);
+                std::mem::forget(memory);
                 return Err(error);
             }
         };
     }
-    debug_assert_eq!(turns.lending.held() + turns.ration.held(), 0, "every block came back");
-    turns.lending.unregister(&turns.submitter)?;
-    turns.ration.unregister(&turns.submitter)
-}
-
-/// Registers the blocks' memory as one fixed buffer, which pins it. Receives do not need it; where too little
-/// memory may be locked the engine works without.
-fn register_arena(submitter: &Submitter<'_>, lending: &Lending) {
-    let (base, len) = lending.arena();
-    let whole = libc::iovec { iov_base: base.cast(), iov_len: len };
-    // SAFETY: the arena is allocated and stays so until `lending` is dropped, which is after the ring has ended
-    // (see `Lending::drop`); the registration itself only pins pages.
-    if let Err(error) = unsafe { submitter.register_buffers(&[whole]) } {
-        log::info!("receive blocks are not registered with the ring: {error} (remedy: raise LimitMEMLOCK=)");
-    }
+    disband(&turns.submitter, turns.memory)
 }
 
 impl Turns<'_> {
@@ -183,19 +176,37 @@ impl Turns<'_> {
         // Falls slowly: half of the last turn alone would halve itself turn by turn.
         self.busy = self.receives.max(self.busy - self.busy.div_ceil(8));
         self.note_overflows();
-        self.lending.lend_free();
-        self.ration.lend_free();
+        match self.memory {
+            Memory::Shared(shared) => {
+                shared.common.lend_free();
+                shared.ration.lend_free();
+            }
+            Memory::Fixed(fixed) => fixed.shed(&self.submitter),
+        }
         self.feed_starved();
+        self.feed_overrun();
         self.apply_changes();
         self.mind_listeners();
-        let wait = self.worker.end_turn();
-        Ok(match self.unarmed.is_empty() {
-            true => wait,
-            false => {
-                let pause = Duration::from_millis(socket::ACCEPT_WAIT_MS);
-                Some(wait.map_or(pause, |wait| wait.min(pause)))
+        Ok(self.patience())
+    }
+
+    /// Ends the turn: how long to wait for the next event, `None` = for ever.
+    fn patience(&mut self) -> Option<Duration> {
+        let mut wait = self.worker.end_turn();
+        let mut at_most = |time: Duration| wait = Some(wait.map_or(time, |wait| wait.min(time)));
+        if !self.unarmed.is_empty() {
+            at_most(Duration::from_millis(socket::ACCEPT_WAIT_MS));
+        }
+        if let Memory::Fixed(fixed) = self.memory {
+            if !self.silent.is_empty() {
+                // Reads wait for these sends, which are over when they have been submitted.
+                at_most(Duration::ZERO);
             }
-        })
+            if let Some(due) = fixed.due(self.worker.now_ms()) {
+                at_most(due);
+            }
+        }
+        wait
     }
 
     /// Submits and waits, for half as many receives as turns had of late.
@@ -245,54 +256,6 @@ impl Turns<'_> {
         }
     }
 
-    /// A send that could wait is over, or one that could not has failed or was cut short.
-    fn sent(&mut self, token: Token, result: i32) {
-        if let Some(slot) = slot_of(&mut self.slots, token) {
-            slot.sending = if slot.sending == Sending::Silent {
-                let at = self
-                    .silent
-                    .iter()
-                    .position(|(it, _)| *it == token)
-                    .expect("a silent send is on the list");
-                self.silent.remove(at);
-                Sending::Full
-            } else {
-                Sending::Idle
-            };
-        }
-        self.worker.handle_sent(token, usize::try_from(result).unwrap_or(0));
-        match result {
-            0.. => {}
-            _ => match Errno::from_raw(-result) {
-                // To be sent again.
-                Errno::EINTR | Errno::EAGAIN => {}
-                errno => {
-                    log::debug!("a connection broke while sending: {errno}");
-                    self.worker.handle_broken(token);
-                }
-            },
-        }
-        self.worker.touch(token);
-    }
-
-    /// Everything that was queued has been submitted and every completion reaped: silent sends of which none told
-    /// have succeeded.
-    fn confirm_silent(&mut self) {
-        self.submissions.sync();
-        if !self.submissions.is_empty() || self.submissions.cq_overflow() {
-            // The kernel has not taken all of them, or has completions it had no room for: after the next enter.
-            return;
-        }
-        self.in_flight -= self.silent.len() as u64;
-        for (token, bytes) in self.silent.drain(..) {
-            if let Some(slot) = slot_of(&mut self.slots, token) {
-                debug_assert_eq!(slot.sending, Sending::Silent, "a send that told was taken off the list");
-                slot.sending = Sending::Idle;
-            }
-            self.worker.handle_sent(token, bytes);
-        }
-    }
-
     fn accepted(&mut self, listener: usize, completion: &cqueue::Entry) {
         let result = completion.result();
         let mut wait_until = 0;
@@ -330,7 +293,16 @@ impl Turns<'_> {
         }
     }
 
+    /// Serves a connection that this worker was given, or refuses it for want of a block.
     fn open(&mut self, socket: OwnedFd, token: Token) {
+        if let Memory::Fixed(fixed) = self.memory
+            && !fixed.open(token, self.worker.now_ms(), &self.submitter)
+        {
+            self.worker.counts().rejected += 1;
+            socket::refuse(&socket, TOO_MANY);
+            drop(socket);
+            return self.worker.closed(token);
+        }
         let index = token.slot as usize;
         if index >= self.slots.len() {
             self.slots.resize_with(index + 1, || None);
@@ -359,6 +331,9 @@ impl Turns<'_> {
             if matches!(slot.receive, Receive::Idle | Receive::Starved) && !slot.sending.in_flight() {
                 self.worker.counts().system_calls += 1;
                 self.slots[index] = None;
+                if let Memory::Fixed(fixed) = self.memory {
+                    fixed.close(token.slot);
+                }
                 self.worker.closed(token);
             }
             return;
@@ -376,50 +351,19 @@ impl Turns<'_> {
                 return self.worker.handle_broken(token);
             }
         }
-        match slot.receive {
-            Receive::Idle if wants.read => {
-                slot.receive = Receive::Armed;
-                slot.group = slot.wanted;
-                let group = slot.group;
-                self.arm_receive(descriptor, group, token);
-            }
-            Receive::Armed if !wants.read || slot.group != slot.wanted => {
-                slot.receive = Receive::Ending;
-                let target = Operation::receive(slot.group).data(token);
-                let cancel =
-                    opcode::AsyncCancel::new(target).build().user_data(Operation::Cancel.data(token));
-                self.push(&cancel);
-            }
-            Receive::Idle | Receive::Armed | Receive::Ending | Receive::Starved => {}
+        let receive = slot.receive;
+        if receive == Receive::Armed && (!wants.read || slot.group != slot.wanted) {
+            slot.receive = Receive::Ending;
+            let cancel = entries::cancel(Operation::receive(slot.group).data(token));
+            self.push(&cancel.user_data(Operation::Cancel.data(token)));
         }
+        // Before a receive: the block that it names may wait for these bytes.
         if wants.send {
             self.send(descriptor, token);
         }
-    }
-
-    fn send(&mut self, descriptor: Fd, token: Token) {
-        let Some(Unsent { bytes, last }) = self.worker.start_send(token) else { return };
-        let last = last && bytes.len() <= SEND_MOST;
-        let bytes = &bytes[..bytes.len().min(SEND_MOST)];
-        let slot = slot_of(&mut self.slots, token).expect("the caller found it");
-        let (flags, then) = if last && slot.sending == Sending::Idle {
-            slot.sending = Sending::Silent;
-            self.silent.push((token, bytes.len()));
-            // With `MSG_WAITALL` a send that is cut short counts as failed, and so tells.
-            (libc::MSG_WAITALL | libc::MSG_DONTWAIT, squeue::Flags::SKIP_SUCCESS)
-        } else {
-            slot.sending = Sending::Waiting;
-            (libc::MSG_WAITALL, squeue::Flags::empty())
-        };
-        let len = u32::try_from(bytes.len()).expect("bounded above");
-        let send = opcode::Send::new(descriptor, bytes.as_ptr(), len)
-            .flags(libc::MSG_NOSIGNAL | flags)
-            .build()
-            .flags(then)
-            .user_data(Operation::Send.data(token));
-        // The bytes stay where they are until `handle_sent` (see `Outgoing`), which is called when the send is over,
-        // and the connection is closed only then.
-        self.push(&send);
+        if receive == Receive::Idle && wants.read {
+            self.arm_receive(descriptor, token);
+        }
     }
 
     fn arm_accepts(&mut self) {
@@ -428,11 +372,8 @@ impl Turns<'_> {
         for index in due.collect::<Vec<_>>() {
             let listener = Fd(self.setup.listeners[index].as_raw_fd());
             let slot = u32::try_from(index).expect("a handful of listeners");
-            let accept = opcode::AcceptMulti::new(listener)
-                .flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
-                .build()
-                .user_data(Operation::Accept.data(Token { slot, generation: 0 }));
-            self.push(&accept);
+            let accept = entries::accept(listener, self.memory.supply());
+            self.push(&accept.user_data(Operation::Accept.data(Token { slot, generation: 0 })));
         }
         self.unarmed.retain(|(_, at)| *at > now_ms);
     }
@@ -453,19 +394,16 @@ impl Turns<'_> {
 
     fn watch_bell(&mut self) {
         let bell = Fd(self.setup.bell.as_raw_fd());
-        let events = u32::try_from(libc::POLLIN).expect("a small positive constant");
-        let poll = opcode::PollAdd::new(bell, events)
-            .multi(true)
-            .build()
-            .user_data(Operation::Bell.data(Token { slot: 0, generation: 0 }));
-        self.push(&poll);
+        let data = Operation::Bell.data(Token { slot: 0, generation: 0 });
+        self.push(&entries::listen(bell).user_data(data));
     }
 
     /// Queues an entry; it is submitted with the next enter.
     fn push(&mut self, entry: &squeue::Entry) {
         loop {
-            // SAFETY: every entry pushed here names no memory, a block taken from the buffer ring, or bytes of an
-            // outgoing chain; the module's table says why each stays valid until the last completion.
+            // SAFETY: every entry pushed here names no memory, a block taken from the buffer ring, a connection's own
+            // block, or bytes of an outgoing chain; the module's table says why each stays valid until the last
+            // completion.
             if unsafe { self.submissions.push(entry) }.is_ok() {
                 self.in_flight += 1;
                 return;
@@ -485,13 +423,8 @@ impl Turns<'_> {
 
     /// Says how things stand before this turn's completions are worked off: nothing is held yet.
     fn note_resources(&self) {
-        let blocks = self.lending.count() + self.ration.count();
-        self.worker.note(Resources {
-            blocks,
-            blocks_free: blocks - self.lending.held() - self.ration.held(),
-            blocks_low_water: self.lending.low_water(),
-            in_flight: self.in_flight,
-        });
+        let [blocks, blocks_free, blocks_low_water] = self.memory.blocks();
+        self.worker.note(Resources { blocks, blocks_free, blocks_low_water, in_flight: self.in_flight });
     }
 
     fn note_overflows(&mut self) {
@@ -501,3 +434,6 @@ impl Turns<'_> {
         self.worker.counts().overflows += u64::from(more);
     }
 }
+
+#[cfg(test)]
+mod tests;

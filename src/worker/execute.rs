@@ -7,6 +7,7 @@ use super::host::CallHost;
 use super::mailbox::{Counts, Shared};
 use super::{Token, Worker, token_of};
 use crate::buffer::outgoing::{OutPool, Outgoing};
+use crate::buffer::witness;
 use crate::command::client_list::Question;
 use crate::command::resolve::{permit, resolve};
 use crate::command::{Call, Command, Flags, Now, Outcome, Parts, Tally};
@@ -260,6 +261,9 @@ impl Scene<'_> {
         outgoing: &mut Outgoing,
         parts: Option<&mut Parts>,
     ) -> Outcome {
+        if cfg!(test) {
+            args.tail(0).for_each(witness::argument);
+        }
         let (block, mut spiller) = outgoing.writer(self.pool);
         let reply = Encoder::new(block, &mut spiller, connection.session.protocol);
         let mut host = CallHost {

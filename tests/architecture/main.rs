@@ -34,6 +34,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
             // What it answers `CONFIG SET` with, and the time the process started.
             "command::ConfigError",
             "command::Now",
+            // What its tests see of registered memory.
+            "buffer::witness",
         ],
     ),
     ("admin", &["metrics", "config", "limits"]),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::client::{Client, request};
 use crate::server::{Engine, Server, wait_until};
 
-on_every_engine![
+on_every_engine_and_rung![
     eight_threads_count_together,
     increments_of_one_key_are_all_different,
     two_hundred_connections_become_one,

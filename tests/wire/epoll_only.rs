@@ -2,10 +2,7 @@
 //!
 //! What it does is shown by a kernel filter (seccomp) that kills a process on any of the three system calls.
 //! A process that makes one on purpose shows that the filter works.
-#![expect(
-    unsafe_code,
-    reason = "installing a seccomp filter and making a raw system call have no safe interface"
-)]
+#![expect(unsafe_code, reason = "making a raw system call has no safe interface")]
 
 use std::env;
 use std::fs;
@@ -16,51 +13,16 @@ use std::thread;
 use nix::libc;
 
 use crate::client::{bulk, request};
+use crate::filter::{Answer, RING_CALLS, take_away};
 use crate::server::{Engine, Server};
-
-/// `io_uring_setup`, `io_uring_enter`, `io_uring_register`: the same numbers on every architecture.
-const FIRST_CALL: libc::c_long = libc::SYS_io_uring_setup;
-const LAST_CALL: libc::c_long = libc::SYS_io_uring_register;
 
 /// Set for the process that makes the forbidden call on purpose.
 const OFFENDER: &str = "TALLYRING_TEST_OFFENDER";
 
-/// From now on this thread, and every process it starts, is killed on a system call of a ring.
-fn forbid_rings() {
-    let statement = |code: u32, k: u32| libc::sock_filter {
-        code: u16::try_from(code).expect("BPF opcodes have 16 bits"),
-        jt: 0,
-        jf: 0,
-        k,
-    };
-    let jump = |code: u32, k: libc::c_long, jt: u8, jf: u8| libc::sock_filter {
-        jt,
-        jf,
-        ..statement(code, u32::try_from(k).expect("system call numbers are small"))
-    };
-    // The number is the first field of `struct seccomp_data` (seccomp(2)); below the range or above it: allowed.
-    let mut program = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
-        jump(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, FIRST_CALL, 0, 2),
-        jump(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, LAST_CALL, 1, 0),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_KILL_PROCESS),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
-    ];
-    let filter = libc::sock_fprog {
-        len: u16::try_from(program.len()).expect("the program has five statements"),
-        filter: program.as_mut_ptr(),
-    };
-    // Without privileges a filter is accepted only from a thread that can gain none.
-    nix::sys::prctl::set_no_new_privs().expect("the kernel knows no_new_privs");
-    // SAFETY: `filter` points to `program`; both live until the call returns, and the kernel copies them.
-    let refused = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) };
-    assert_eq!(refused, 0, "the kernel takes no seccomp filter: {}", std::io::Error::last_os_error());
-}
-
 #[test]
 fn the_server_makes_no_system_call_of_a_ring() {
     let watched = thread::spawn(|| {
-        forbid_rings();
+        take_away(&RING_CALLS, Answer::Kill);
         for flags in [&["--engine", "epoll", "--threads", "2"][..], &["--engine", "auto"]] {
             serve_under_the_filter(flags);
         }
@@ -91,7 +53,7 @@ fn serve_under_the_filter(flags: &[&str]) {
 fn the_filter_kills_who_makes_such_a_call() {
     if env::var_os(OFFENDER).is_some() {
         // SAFETY: no ring comes of it, the kernel refuses a null parameter block; under the filter it never returns.
-        unsafe { libc::syscall(FIRST_CALL, 1, std::ptr::null_mut::<u8>()) };
+        unsafe { libc::syscall(*RING_CALLS.start(), 1, std::ptr::null_mut::<u8>()) };
         return;
     }
     let offend = || {
@@ -103,7 +65,7 @@ fn the_filter_kills_who_makes_such_a_call() {
     };
     assert!(offend().success(), "without the filter the call is merely refused");
     let under_the_filter = thread::spawn(move || {
-        forbid_rings();
+        take_away(&RING_CALLS, Answer::Kill);
         offend()
     });
     let status = under_the_filter.join().expect("the filter is accepted");

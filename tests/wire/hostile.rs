@@ -28,6 +28,11 @@ fn served(engine: Engine, wanted: usize) -> usize {
     if engine.name() == "tokio-uring" { wanted.min(RUNTIME_BLOCKS - 24) } else { wanted }
 }
 
+/// Bytes of receive blocks that a connection to this engine has for itself.
+fn own_block(engine: Engine) -> usize {
+    if engine.reads_fixed() { 4096 } else { 0 }
+}
+
 /// Lets this process have `count` files open; whoever needs thousands has its turn until the guard is dropped.
 #[track_caller]
 fn many_files(count: u64) -> MutexGuard<'static, ()> {

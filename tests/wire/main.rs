@@ -1,44 +1,51 @@
 //! The server as its clients see it: the real program is started and spoken to in bytes.
 //!
 //! Each test reads like a terminal session and is stamped on every engine that is compiled in. `server` starts
-//! the program, `client` speaks; then a file per concern. Everything but `ours` and `hostile` holds for Redis 7.0.15
-//! too:
+//! the program, `client` speaks; then a file per concern. Everything but `ours`, `hostile` and `ladder` holds for
+//! Redis 7.0.15 too:
 //!
 //! ```text
-//! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- --skip ours:: --skip hostile:: --skip epoll_only::
+//! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- \
+//!     --skip ours:: --skip hostile:: --skip ladder:: --skip epoll_only::
 //! ```
 
-/// Stamps tests on every engine: `fn test(engine: Engine)` becomes `uring::test`, `tokio_uring::test` and
-/// `epoll::test`.
+/// Stamps tests on one engine, in a module of its own.
+macro_rules! on_engine {
+    ($module:ident, $engine:ident, $($test:ident),+ $(,)?) => {
+        mod $module {
+            $(#[test] fn $test() {
+                let engine = crate::server::Engine::$engine;
+                if engine.is_expected() {
+                    super::$test(engine);
+                }
+            })+
+        }
+    };
+}
+
+/// Stamps tests on every engine: `fn test(engine: Engine)` becomes `uring::test`, `uring_fixed::test`,
+/// `tokio_uring::test` and `epoll::test`.
 macro_rules! on_every_engine {
     ($($test:ident),+ $(,)?) => {
         #[cfg(feature = "uring")]
-        mod uring {
-            $(#[test] fn $test() {
-                let engine = crate::server::Engine::Uring;
-                if engine.is_expected() {
-                    super::$test(engine);
-                }
-            })+
-        }
+        on_engine!(uring, Uring, $($test),+);
+        #[cfg(feature = "uring")]
+        on_engine!(uring_fixed, UringFixed, $($test),+);
         #[cfg(feature = "tokio-uring")]
-        mod tokio_uring {
-            $(#[test] fn $test() {
-                let engine = crate::server::Engine::TokioUring;
-                if engine.is_expected() {
-                    super::$test(engine);
-                }
-            })+
-        }
+        on_engine!(tokio_uring, TokioUring, $($test),+);
         #[cfg(feature = "epoll")]
-        mod epoll {
-            $(#[test] fn $test() {
-                let engine = crate::server::Engine::Epoll;
-                if engine.is_expected() {
-                    super::$test(engine);
-                }
-            })+
-        }
+        on_engine!(epoll, Epoll, $($test),+);
+    };
+}
+
+/// Stamps tests on every engine, and on those rungs of the ring's ladder that this kernel is too good for.
+macro_rules! on_every_engine_and_rung {
+    ($($test:ident),+ $(,)?) => {
+        on_every_engine!($($test),+);
+        #[cfg(feature = "uring")]
+        on_engine!(uring_coop, UringCoop, $($test),+);
+        #[cfg(feature = "uring")]
+        on_engine!(uring_oneshot, UringOneshot, $($test),+);
     };
 }
 
@@ -50,9 +57,13 @@ mod crowd;
 mod delivery;
 #[cfg(not(any(feature = "uring", feature = "tokio-uring")))]
 mod epoll_only;
+#[cfg(any(all(feature = "uring", feature = "epoll"), not(any(feature = "uring", feature = "tokio-uring"))))]
+mod filter;
 mod hostile;
 mod introspection;
 mod keys;
+#[cfg(all(feature = "uring", feature = "epoll"))]
+mod ladder;
 mod library;
 mod lifecycle;
 mod ours;

@@ -35,11 +35,21 @@ const POLL: Duration = Duration::from_millis(2);
 /// Ports tried before a test gives up: between choosing one and binding it somebody else may take it.
 const PORTS_TRIED: u32 = 20;
 
-/// An engine that was compiled in.
+/// An engine that was compiled in, and how it is to work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
+    /// The ring, on the best rung that the kernel allows.
     #[cfg(feature = "uring")]
     Uring,
+    /// The ring, with a registered block for each connection.
+    #[cfg(feature = "uring")]
+    UringFixed,
+    /// The ring as it would be on Linux 6.0.
+    #[cfg(feature = "uring")]
+    UringCoop,
+    /// The ring as it would be on Linux 5.19.
+    #[cfg(feature = "uring")]
+    UringOneshot,
     #[cfg(feature = "tokio-uring")]
     TokioUring,
     #[cfg(feature = "epoll")]
@@ -49,14 +59,30 @@ pub(crate) enum Engine {
 impl Engine {
     /// Its name, as `--engine` and `INFO` have it.
     pub(crate) fn name(self) -> &'static str {
+        self.flags()[1]
+    }
+
+    /// The flags that ask for it.
+    fn flags(self) -> &'static [&'static str] {
         match self {
             #[cfg(feature = "uring")]
-            Self::Uring => "uring",
+            Self::Uring => &["--engine", "uring"],
+            #[cfg(feature = "uring")]
+            Self::UringFixed => &["--engine", "uring", "--recv", "fixed"],
+            #[cfg(feature = "uring")]
+            Self::UringCoop => &["--engine", "uring", "--force-rung", "coop"],
+            #[cfg(feature = "uring")]
+            Self::UringOneshot => &["--engine", "uring", "--force-rung", "oneshot"],
             #[cfg(feature = "tokio-uring")]
-            Self::TokioUring => "tokio-uring",
+            Self::TokioUring => &["--engine", "tokio-uring"],
             #[cfg(feature = "epoll")]
-            Self::Epoll => "epoll",
+            Self::Epoll => &["--engine", "epoll"],
         }
+    }
+
+    /// Whether each connection has a receive block of its own, taken when it comes.
+    pub(crate) fn reads_fixed(self) -> bool {
+        self.flags().contains(&"fixed")
     }
 
     /// Whether this machine is meant to run it: false only where the operator says so, and then it is said.
@@ -93,6 +119,9 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// What is done to a command before it is run.
+pub(crate) type Prepare<'a> = &'a dyn Fn(&mut Command);
+
 /// A running server; killed and reaped when this is dropped.
 pub(crate) struct Server {
     /// Absent where the operator named a running server.
@@ -123,8 +152,14 @@ impl Server {
     /// A server of our own with these flags on top; `--engine`, `--bind`, `--threads` among them replace the defaults.
     #[track_caller]
     pub(crate) fn with_flags(engine: Engine, flags: &[&str]) -> Self {
+        Self::prepared(engine, flags, &|_| {})
+    }
+
+    /// The same, of which `prepare` has the last word on how it is started.
+    #[track_caller]
+    pub(crate) fn prepared(engine: Engine, flags: &[&str], prepare: Prepare<'_>) -> Self {
         for _ in 0..PORTS_TRIED {
-            match Self::launch(engine, free_port(flags), flags) {
+            match Self::launch(engine, free_port(flags), flags, prepare) {
                 Ok(server) => return server,
                 Err(refusal) if refusal.output.to_lowercase().contains("address already in use") => {}
                 Err(refusal) => panic!(
@@ -141,8 +176,8 @@ impl Server {
 
     /// Starts a server on `port` and waits until it answers, or until it is gone.
     #[track_caller]
-    fn launch(engine: Engine, port: u16, flags: &[&str]) -> Result<Self, Refusal> {
-        let mut server = Self::spawn(engine, port, flags);
+    fn launch(engine: Engine, port: u16, flags: &[&str], prepare: Prepare<'_>) -> Result<Self, Refusal> {
+        let mut server = Self::spawn_prepared(engine, port, flags, prepare);
         let deadline = Instant::now() + PATIENCE;
         while !answers(server.addr) {
             if let Some(status) = server.exited() {
@@ -157,6 +192,12 @@ impl Server {
     /// Starts a server on `port` and does not wait for anything.
     #[track_caller]
     pub(crate) fn spawn(engine: Engine, port: u16, flags: &[&str]) -> Self {
+        Self::spawn_prepared(engine, port, flags, &|_| {})
+    }
+
+    /// The same, of which `prepare` has the last word on how it is started.
+    #[track_caller]
+    pub(crate) fn spawn_prepared(engine: Engine, port: u16, flags: &[&str], prepare: Prepare<'_>) -> Self {
         let dir = fresh_dir();
         let log = File::create(dir.join("log")).expect("a log can be created in a fresh directory");
         let mut command = command(engine, port, flags);
@@ -165,6 +206,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a descriptor can be duplicated"))
             .stderr(log);
+        prepare(&mut command);
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
         let host = flag(flags, "--bind").unwrap_or("127.0.0.1");
         let addr = SocketAddr::new(host.parse().expect("tests bind to a plain address"), port);
@@ -302,7 +344,10 @@ fn command(engine: Engine, port: u16, flags: &[&str]) -> Command {
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_tallyring"));
     command.args(["--port", &port]);
-    for (name, default) in [("--engine", engine.name()), ("--bind", "127.0.0.1"), ("--threads", "1")] {
+    if flag(flags, "--engine").is_none() {
+        command.args(engine.flags());
+    }
+    for (name, default) in [("--bind", "127.0.0.1"), ("--threads", "1")] {
         if flag(flags, name).is_none() {
             command.args([name, default]);
         }

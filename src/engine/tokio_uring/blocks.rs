@@ -5,6 +5,7 @@
 use tokio_uring::buf::fixed::{FixedBuf, FixedBufPool};
 use tokio_uring::buf::{BoundedBuf, IoBuf, IoBufMut, Slice};
 
+use crate::buffer::witness;
 use crate::limits;
 
 /// Most bytes of one write: the kernel counts them in 31 bits.
@@ -19,7 +20,13 @@ pub(super) struct Block(Box<Page>);
 
 /// All blocks of a worker.
 pub(super) fn pool() -> FixedBufPool<Block> {
-    let block = |_| Block(Box::new(Page([0; limits::BLOCK_BYTES])));
+    let block = |_| {
+        let mut page = Box::new(Page([0; limits::BLOCK_BYTES]));
+        if cfg!(test) {
+            witness::registered((page.0.as_mut_ptr(), limits::BLOCK_BYTES));
+        }
+        Block(page)
+    };
     FixedBufPool::new((0..limits::RUNTIME_BLOCKS).map(block))
 }
 

@@ -42,6 +42,10 @@ pub(super) struct Lending {
     group: Group,
 }
 
+// SAFETY: the entries belong to this value alone on our side of the kernel, as a Box's memory would; nothing of it is
+// bound to a thread.
+unsafe impl Send for Lending {}
+
 impl Lending {
     /// Registers a buffer ring for `blocks` and lends all of them.
     pub(super) fn new(group: Group, blocks: Blocks, submitter: &Submitter<'_>) -> io::Result<Self> {
@@ -138,7 +142,8 @@ impl Lending {
 impl Drop for Lending {
     fn drop(&mut self) {
         // The engine ends only when every connection is closed, that is, when no receive is armed; it unregisters
-        // the buffer ring before. The kernel then has no claim on the entries or the blocks.
+        // the buffer ring before. A ring that was never used goes before its blocks. Either way the kernel has no claim
+        // on the entries or the blocks.
         // SAFETY: allocated with this layout in `new`, freed once.
         unsafe { dealloc(self.entries.as_ptr().cast(), self.layout) };
     }

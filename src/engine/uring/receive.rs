@@ -1,46 +1,52 @@
 //! Receives of the ring's engine: what arrives, in whose block, who has to wait for one, and when more is asked for.
 
+use io_uring::cqueue;
 use io_uring::types::Fd;
-use io_uring::{cqueue, opcode, squeue};
 use nix::errno::Errno;
 
-use super::Turns;
 use super::buffers::Group;
-use super::slot::{Operation, Receive, slot_of};
+use super::ring::Memory;
+use super::slot::{Operation, Receive, Sending, slot_of};
+use super::{Turns, entries};
 use crate::worker::Token;
-
-/// `ioprio` flags of a receive (include/uapi/linux/io_uring.h).
-const RECVSEND_POLL_FIRST: u16 = 1;
-const RECV_MULTISHOT: u16 = 1 << 1;
 
 impl Turns<'_> {
     /// A receive has completed, or did once more.
     pub(super) fn received(&mut self, group: Group, token: Token, completion: &cqueue::Entry) {
         let (result, flags) = (completion.result(), completion.flags());
-        let bytes = usize::try_from(result).unwrap_or(0);
+        let len = usize::try_from(result).unwrap_or(0);
         self.receives += 1;
         if let Some(slot) = slot_of(&mut self.slots, token) {
-            slot.emptied = result > 0 && !cqueue::sock_nonempty(flags);
+            slot.rest = cqueue::sock_nonempty(flags);
+            slot.emptied = result > 0 && !slot.rest;
             let over = !cqueue::more(flags);
             if over {
                 slot.receive = Receive::Idle;
             }
-            let other = result > 0 && slot.weigh(self.turn, bytes, slot.emptied);
+            let other = result > 0 && slot.weigh(self.turn, len, slot.emptied);
             if over || other {
                 self.worker.touch(token);
             }
         }
-        if let Some(id) = cqueue::buffer_select(flags) {
-            let lending = match group {
-                Group::Common => &mut self.lending,
-                Group::Ration => &mut self.ration,
-            };
-            // Also for a token that is stale: the block comes back whoever it was for.
-            let mut held = lending.received(id, bytes);
-            if result > 0 {
-                self.worker.handle_bytes(token, lending.bytes(&mut held));
+        match self.memory {
+            Memory::Shared(shared) => {
+                if let Some(id) = cqueue::buffer_select(flags) {
+                    let lending = shared.of(group);
+                    // Also for a token that is stale: the block comes back whoever it was for.
+                    let mut held = lending.received(id, len);
+                    if result > 0 {
+                        self.worker.handle_bytes(token, lending.bytes(&mut held));
+                    }
+                    lending.release(held);
+                }
             }
-            lending.release(held);
+            Memory::Fixed(fixed) => {
+                // Its own block comes back with every read; it stays with us until `arm_receive`.
+                let bytes = fixed.received(token.slot, len);
+                if result > 0 {
+                    self.worker.handle_bytes(token, bytes);
+                }
+            }
         }
         match result {
             1.. => {}
@@ -97,20 +103,41 @@ impl Turns<'_> {
         wants
     }
 
-    /// Asks for the bytes of a connection that has no receive in flight, in blocks of this group.
-    pub(super) fn arm_receive(&mut self, descriptor: Fd, group: Group, token: Token) {
-        // Waits for bytes first: arming on an empty buffer ring would fail at once, and there rarely are any yet. Whoever
-        // is fed from the ration has bytes waiting, and blocks are free.
-        let first = match group {
-            Group::Common => RECVSEND_POLL_FIRST,
-            Group::Ration => 0,
+    /// Clients that have taken no reply for too long: they may be writing everything before they read.
+    pub(super) fn feed_overrun(&mut self) {
+        if let Memory::Fixed(fixed) = self.memory {
+            while let Some(token) = fixed.next_overrun(self.worker.now_ms()) {
+                self.worker.touch(token);
+            }
+        }
+    }
+
+    /// Asks for more bytes of a connection that has no receive in flight. Where its block is its own, that has to wait
+    /// until the replies to what lies there have left; this is then called again.
+    pub(super) fn arm_receive(&mut self, descriptor: Fd, token: Token) {
+        let slot = slot_of(&mut self.slots, token).expect("the caller found it");
+        let receive = match self.memory {
+            Memory::Shared(_) => {
+                slot.group = slot.wanted;
+                // Whoever is fed from the ration has bytes waiting, and blocks are free.
+                let waits = slot.group == Group::Common && !slot.rest;
+                entries::receive(descriptor, self.rung, slot.group, waits)
+            }
+            Memory::Fixed(fixed) => {
+                if self.worker.has_unsent(token) && !fixed.is_overrun(token.slot) {
+                    match slot.sending {
+                        Sending::Waiting => fixed.wait(token, self.worker.now_ms()),
+                        // Over when it has been submitted; or it may not leave yet, which will be told.
+                        Sending::Silent | Sending::Idle | Sending::Full => {}
+                    }
+                    return;
+                }
+                let (registered, block) = fixed.lend(token.slot);
+                entries::read(descriptor, block, registered)
+            }
         };
-        let receive = opcode::Recv::new(descriptor, std::ptr::null_mut(), 0)
-            .ioprio(RECV_MULTISHOT | first)
-            .buf_group(group.id())
-            .build()
-            .flags(squeue::Flags::BUFFER_SELECT)
-            .user_data(Operation::receive(group).data(token));
-        self.push(&receive);
+        slot.receive = Receive::Armed;
+        let data = Operation::receive(slot.group).data(token);
+        self.push(&receive.user_data(data));
     }
 }

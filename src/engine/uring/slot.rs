@@ -90,6 +90,8 @@ pub(super) struct Slot {
     pub(super) sending: Sending,
     /// The last receive emptied the socket: a reset right behind those bytes may have gone unnoticed.
     pub(super) emptied: bool,
+    /// The last receive left bytes in the socket.
+    pub(super) rest: bool,
     /// What has been shut.
     pub(super) shut: End,
 }
@@ -106,6 +108,7 @@ impl Slot {
             received: (0, 0),
             sending: Sending::Idle,
             emptied: false,
+            rest: false,
             shut: End::Open,
         }
     }
