@@ -14,6 +14,8 @@ use super::options::{Effort, Options};
 
 /// Our default engine.
 pub(super) const OURS: &str = "tallyring-uring";
+/// The same with a registered block for each connection.
+pub(super) const OURS_FIXED: &str = "tallyring-uring-fixed";
 /// Our engine of tasks, in the same binary.
 pub(super) const OURS_TOKIO: &str = "tallyring-tokio-uring";
 /// Our epoll engine, in the same binary.
@@ -30,8 +32,9 @@ pub(super) const BARE_EPOLL: &str = "bare-epoll";
 pub(super) const BARE_RING: &str = "bare-ring";
 
 /// All of them, in the order of tables. One line is one contender.
-const CONTENDERS: [(&str, Kind); 8] = [
+const CONTENDERS: [(&str, Kind); 9] = [
     (OURS, Kind::Ours(Build::All, &["--engine", "uring"])),
+    (OURS_FIXED, Kind::Ours(Build::All, &["--engine", "uring", "--recv", "fixed"])),
     (OURS_TOKIO, Kind::Ours(Build::All, &["--engine", "tokio-uring"])),
     (OURS_EPOLL, Kind::Ours(Build::All, &["--engine", "epoll"])),
     (OURS_EPOLL_BUILD, Kind::Ours(Build::EpollOnly, &["--engine", "epoll"])),

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::contender::{
-    BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, OURS_TOKIO, REDIS, VALKEY, is_ours,
+    BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, OURS_FIXED, OURS_TOKIO, REDIS, VALKEY, is_ours,
 };
 use super::options::{Effort, Options};
 use super::work::{Delivery, Many, Work};
@@ -126,7 +126,7 @@ pub(super) fn servers(row: RowName) -> &'static [&'static str] {
     match row {
         RowName::T1 | RowName::T2 | RowName::T3 => &EVERYONE,
         RowName::T4 => &[OURS, OURS_EPOLL_BUILD],
-        RowName::T6 | RowName::T7 => &[OURS, OURS_TOKIO, OURS_EPOLL, REDIS, VALKEY],
+        RowName::T6 | RowName::T7 => &[OURS, OURS_FIXED, OURS_TOKIO, OURS_EPOLL, REDIS, VALKEY],
         RowName::T11 => &[OURS, OURS_EPOLL, REDIS, VALKEY],
     }
 }
