@@ -357,6 +357,24 @@ impl Connection {
             && self.runnable()
     }
 
+    /// Takes the chain of its unsent replies, to add to it; [`Connection::give_replies`] returns it.
+    pub fn take_replies(&mut self, pool: &mut OutPool, now_ms: u64) -> Box<Outgoing> {
+        let outgoing = self.outgoing.take().unwrap_or_else(|| pool.take());
+        if outgoing.unsent() == 0 {
+            self.left_ms = now_ms;
+        }
+        outgoing
+    }
+
+    /// Returns what [`Connection::take_replies`] gave; an empty chain goes back to the pool.
+    pub fn give_replies(&mut self, outgoing: Box<Outgoing>, pool: &mut OutPool) {
+        if outgoing.unsent() == 0 && !outgoing.in_flight() {
+            pool.give(outgoing);
+        } else {
+            self.outgoing = Some(outgoing);
+        }
+    }
+
     /// Unsent replies above which it is not read from.
     pub fn soft_mark(&self) -> usize {
         if self.stream.is_some() { limits::STREAM_UNSENT } else { limits::UNSENT_SOFT }

@@ -88,10 +88,7 @@ impl Worker {
         if connection.turn != self.turn {
             (connection.turn, connection.turn_bytes) = (self.turn, 0);
         }
-        let mut outgoing = connection.outgoing.take().unwrap_or_else(|| pool.take());
-        if outgoing.unsent() == 0 {
-            connection.left_ms = self.now_ms;
-        }
+        let mut outgoing = connection.take_replies(pool, self.now_ms);
         let (mut used, mut question, mut malformed) = (0, None, None);
         let mut scene = Scene {
             shared,
@@ -158,11 +155,7 @@ impl Worker {
     fn conclude(&mut self, slot: usize, outgoing: Box<Outgoing>, malformed: Option<ProtocolError>) {
         let Self { connections, pool, limits, .. } = self;
         let connection = connections.get_mut(slot).expect("the caller found it");
-        if outgoing.unsent() == 0 && !outgoing.in_flight() {
-            pool.give(outgoing);
-        } else {
-            connection.outgoing = Some(outgoing);
-        }
+        connection.give_replies(outgoing, pool);
         let unsent = connection.unsent();
         if limits.refuse_unsent(unsent) {
             self.close_overflowing(slot);

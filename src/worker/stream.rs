@@ -198,10 +198,7 @@ impl Worker {
                 connection.stream = Some(stream);
                 return (bytes, Some(Ended::LongKey(len)));
             }
-            let mut outgoing = connection.outgoing.take().unwrap_or_else(|| pool.take());
-            if outgoing.unsent() == 0 {
-                connection.left_ms = self.now_ms;
-            }
+            let mut outgoing = connection.take_replies(pool, self.now_ms);
             counts.commands += u64::from(last);
             let mut scene = Scene {
                 shared,
@@ -214,12 +211,8 @@ impl Worker {
             };
             scene.call(connection, command, args, (None, now), &mut outgoing, Some(parts));
             parts.done += executed;
-            let unsent = outgoing.unsent();
-            if unsent == 0 && !outgoing.in_flight() {
-                pool.give(outgoing);
-            } else {
-                connection.outgoing = Some(outgoing);
-            }
+            connection.give_replies(outgoing, pool);
+            let unsent = connection.unsent();
             if limits.refuse_unsent(unsent) {
                 self.close_overflowing(slot);
                 return (bytes, Some(Ended::Full));

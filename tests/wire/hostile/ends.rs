@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Belongings, memory};
-use crate::client::{Arrival, bulk, request};
+use crate::client::{Arrival, Client, bulk, request};
 use crate::server::{Engine, PATIENCE, Server, wait_until};
 
 on_every_engine![
@@ -40,11 +40,20 @@ fn half_closed_with_replies_unsent(engine: Engine) {
     before.expect_back(&server, &mut witness);
 }
 
-fn half_closed_amid_a_request(engine: Engine) {
+/// A server with one client, and what it has in use then. `k` holds so many bytes, if any.
+fn at_rest(engine: Engine, bytes: Option<usize>) -> (Server, Client, Belongings) {
     let server = Server::with_flags(engine, &[]);
     let mut witness = server.connect();
-    witness.ask(&["PING"], "+PONG\r\n");
+    match bytes {
+        Some(bytes) => witness.ask(&["SET", "k", &"v".repeat(bytes)], "+OK\r\n"),
+        None => witness.ask(&["PING"], "+PONG\r\n"),
+    }
     let before = Belongings::of(&server, &mut witness);
+    (server, witness, before)
+}
+
+fn half_closed_amid_a_request(engine: Engine) {
+    let (server, mut witness, before) = at_rest(engine, None);
     let last = request(&["INCRBY", "partial", "12"]);
     for cut in 1..last.len() {
         let mut client = server.connect();
@@ -59,10 +68,7 @@ fn half_closed_amid_a_request(engine: Engine) {
 
 /// Nobody takes the replies, and nobody will: the client's end is all that is left to see, and its reset ends it.
 fn half_closed_and_never_read(engine: Engine) {
-    let server = Server::with_flags(engine, &[]);
-    let mut witness = server.connect();
-    witness.ask(&["SET", "k", &"v".repeat(500_000)], "+OK\r\n");
-    let before = Belongings::of(&server, &mut witness);
+    let (server, mut witness, before) = at_rest(engine, Some(500_000));
     let base = memory(&server);
     let crowd: Vec<_> = (0..20)
         .map(|_| {
@@ -80,10 +86,7 @@ fn half_closed_and_never_read(engine: Engine) {
 }
 
 fn reset_amid_a_command(engine: Engine) {
-    let server = Server::with_flags(engine, &[]);
-    let mut witness = server.connect();
-    witness.ask(&["PING"], "+PONG\r\n");
-    let before = Belongings::of(&server, &mut witness);
+    let (server, mut witness, before) = at_rest(engine, None);
     let last = request(&["INCRBY", "partial", "12"]);
     for cut in 1..last.len() {
         let mut client = server.connect();
@@ -96,10 +99,7 @@ fn reset_amid_a_command(engine: Engine) {
 }
 
 fn reset_with_replies_unsent(engine: Engine) {
-    let server = Server::with_flags(engine, &[]);
-    let mut witness = server.connect();
-    witness.ask(&["SET", "k", &"v".repeat(500_000)], "+OK\r\n");
-    let before = Belongings::of(&server, &mut witness);
+    let (server, mut witness, before) = at_rest(engine, Some(500_000));
     for round in 1..=20 {
         let mut client = server.connect();
         client.send(request(&["INCR", "n"]));
@@ -152,10 +152,7 @@ fn expect_counted_once(server: &Server) {
 }
 
 fn reset_amid_a_streamed_request(engine: Engine) {
-    let server = Server::with_flags(engine, &[]);
-    let mut witness = server.connect();
-    witness.ask(&["PING"], "+PONG\r\n");
-    let before = Belongings::of(&server, &mut witness);
+    let (server, mut witness, before) = at_rest(engine, None);
     let mut client = server.connect();
     // The next key and half of its delta come along, and change nothing.
     client.send([&torn_request(), "$5\r\nn:odd\r\n$1"].concat());
@@ -168,10 +165,7 @@ fn reset_amid_a_streamed_request(engine: Engine) {
 
 /// The reset comes while the request is on its way: what had arrived counts, from the first key on, and once.
 fn reset_while_a_request_streams(engine: Engine) {
-    let server = Server::with_flags(engine, &[]);
-    let mut witness = server.connect();
-    witness.ask(&["PING"], "+PONG\r\n");
-    let before = Belongings::of(&server, &mut witness);
+    let (server, mut witness, before) = at_rest(engine, None);
     let torn = torn_request();
     for (percent, replies) in [(20, 0), (31, 1), (52, 1000), (73, 7000), (99, 20_000)] {
         let mut client = server.connect();
@@ -195,10 +189,7 @@ fn reset_while_a_request_streams(engine: Engine) {
 }
 
 fn broken_amid_a_streamed_request(engine: Engine) {
-    let server = Server::with_flags(engine, &[]);
-    let mut witness = server.connect();
-    witness.ask(&["PING"], "+PONG\r\n");
-    let before = Belongings::of(&server, &mut witness);
+    let (server, mut witness, before) = at_rest(engine, None);
     let mut client = server.connect();
     client.send([&torn_request(), "$5\r\nn:odd\r\n:1\r\n$1\r\n1\r\n"].concat());
     client.expect(format!("*{PAIRS}\r\n"));
