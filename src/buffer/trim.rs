@@ -19,7 +19,10 @@ pub fn map_large_pieces() {
         let bytes = i32::try_from(limits::MAPPED_BYTES).expect("far below 2 GiB");
         // SAFETY: `mallopt` has no requirements; it sets a number under the allocator's own lock.
         let is_set = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, bytes) };
-        debug_assert_eq!(is_set, 1, "the allocator knows this setting");
+        if is_set != 1 {
+            // Another allocator stands in for it, as under a sanitizer.
+            log::debug!("the allocator does not know M_MMAP_THRESHOLD");
+        }
     }
 }
 
