@@ -9,6 +9,19 @@ pub const BLOCK_BYTES: usize = 4096;
 /// Receive blocks of one worker: a power of two, as the provided-buffer ring wants.
 pub const BLOCKS_PER_WORKER: u16 = 256;
 
+/// Blocks that are lent to the kernel at once, whoever is connected: twice what one connection may execute in a turn.
+pub const LENT_AT_LEAST: u16 = 32;
+
+/// Blocks lent for each connection beside those.
+const LENT_EACH: usize = 4;
+
+/// Blocks to lend where so many are connected. One connection's flood is received into as many before the first turn
+/// that sees it, and kept when it has to wait: few connections need few.
+pub fn blocks_lent(connections: usize) -> u16 {
+    let most = usize::from(LENT_AT_LEAST).saturating_add(connections.saturating_mul(LENT_EACH));
+    u16::try_from(most).unwrap_or(u16::MAX).min(BLOCKS_PER_WORKER)
+}
+
 /// Receive blocks that all connections of a worker share which sent more than [`TURN_BYTES`] at once, and the bytes of
 /// one: together what one of them may execute in a turn, since what comes above that would have to be kept. They are
 /// larger than the common ones because they are always full.
@@ -68,7 +81,7 @@ pub const MAPPED_BYTES: usize = 128 * 1024;
 pub const UNSENT_SOFT: usize = 1024 * 1024;
 
 /// Unsent replies above which a request that is executed in parts waits: what a client that reads needs to be busy.
-pub const STREAM_UNSENT: usize = 64 * 1024;
+pub const STREAM_UNSENT: usize = 48 * 1024;
 
 /// Milliseconds without a byte of reply leaving after which a connection above the soft mark is read from
 /// again: its client may be one that writes everything before it reads.

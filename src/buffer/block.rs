@@ -115,6 +115,11 @@ impl Blocks {
         self.leases.len() == usize::from(self.count)
     }
 
+    /// Blocks that the kernel may write to.
+    pub fn lent(&self) -> u16 {
+        u16::try_from(self.leases.len()).expect("as many as there are blocks, at most") - self.held
+    }
+
     /// Whether every block is free.
     pub fn is_unused(&self) -> bool {
         self.leases.is_empty()

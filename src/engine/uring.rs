@@ -52,6 +52,7 @@ use self::slot::{Operation, Receive, Slot, slot_of};
 use super::socket::{self, AcceptError};
 use super::{Rung, Setup};
 use crate::connection::End;
+use crate::limits;
 use crate::worker::{Resources, TOO_MANY, Token, Worker};
 
 /// `IORING_ENTER_GETEVENTS` (include/uapi/linux/io_uring.h).
@@ -72,6 +73,8 @@ struct Turns<'r> {
     setup: Setup,
     worker: Worker,
     rung: Rung,
+    /// Whether a receive is over when a turn's bytes have come.
+    capped: bool,
     memory: &'r mut Memory,
     slots: Vec<Option<Slot>>,
     starved: Vec<Token>,
@@ -97,7 +100,7 @@ struct Turns<'r> {
 /// Drives `worker` until it is finished.
 pub fn run(ring: Ring, setup: Setup, worker: Worker) -> io::Result<()> {
     // The ring is declared last and so goes first, before its blocks.
-    let Ring { rung, mut memory, mut ring } = ring;
+    let Ring { rung, capped, mut memory, mut ring } = ring;
     if cfg!(test) {
         memory.show();
     }
@@ -116,6 +119,7 @@ pub fn run(ring: Ring, setup: Setup, worker: Worker) -> io::Result<()> {
         setup,
         worker,
         rung,
+        capped,
         memory: &mut memory,
         slots: Vec::new(),
         starved: Vec::new(),
@@ -178,8 +182,8 @@ impl Turns<'_> {
         self.note_overflows();
         match self.memory {
             Memory::Shared(shared) => {
-                shared.common.lend_free();
-                shared.ration.lend_free();
+                shared.common.lend_free(limits::blocks_lent(self.worker.connections()));
+                shared.ration.lend_free(limits::RATION_BLOCKS);
             }
             Memory::Fixed(fixed) => fixed.shed(&self.submitter),
         }

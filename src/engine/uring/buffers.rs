@@ -47,8 +47,13 @@ pub(super) struct Lending {
 unsafe impl Send for Lending {}
 
 impl Lending {
-    /// Registers a buffer ring for `blocks` and lends all of them.
-    pub(super) fn new(group: Group, blocks: Blocks, submitter: &Submitter<'_>) -> io::Result<Self> {
+    /// Registers a buffer ring for `blocks` and lends `most` of them.
+    pub(super) fn new(
+        group: Group,
+        blocks: Blocks,
+        most: u16,
+        submitter: &Submitter<'_>,
+    ) -> io::Result<Self> {
         let layout = Layout::array::<BufRingEntry>(usize::from(blocks.count()))
             .and_then(|layout| layout.align_to(4096))
             .expect("at most 65,535 entries of 16 bytes");
@@ -60,7 +65,7 @@ impl Lending {
         // SAFETY: the array is page-aligned, holds `count` zeroed entries, and is freed only in `drop`, before
         // which the engine unregisters it or has dropped the ring (see `Drop`).
         unsafe { submitter.register_buf_ring_with_flags(entries.as_ptr() as u64, count, group.id(), 0)? };
-        lending.lend_free();
+        lending.lend_free(most);
         Ok(lending)
     }
 
@@ -104,12 +109,14 @@ impl Lending {
         self.blocks.release(held);
     }
 
-    /// Lends every free block, publishing all of them at once.
-    pub(super) fn lend_free(&mut self) {
+    /// Lends free blocks until `most` are out, publishing all of them at once. What is lent is what one connection can
+    /// have at once before anything is executed, and what its bytes take when they have to wait.
+    pub(super) fn lend_free(&mut self, most: u16) {
         let mask = self.blocks.count() - 1;
         let len = u32::try_from(self.blocks.block_bytes()).expect("a block is far below 4 GiB");
         let before = self.tail;
-        while let Some((id, address)) = self.blocks.lend() {
+        while self.blocks.lent() < most {
+            let Some((id, address)) = self.blocks.lend() else { break };
             let at = usize::from(self.tail & mask);
             // SAFETY: `at` is below the number of entries, so the entry lies inside the array.
             let mut entry = unsafe { self.entries.add(at) };

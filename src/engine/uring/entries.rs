@@ -3,6 +3,8 @@
 //! A seccomp filter does not see what is asked of a ring. A ring that refuses everything it was not made for keeps
 //! whoever takes over the process from opening files or starting connections through it.
 
+#![expect(unsafe_code, reason = "the library has no name for one field of an entry")]
+
 use std::io;
 
 use io_uring::register::Restriction;
@@ -11,6 +13,7 @@ use io_uring::{Submitter, opcode, squeue};
 
 use super::super::rung::{Rung, Supply};
 use super::buffers::Group;
+use crate::limits;
 
 /// `ioprio` flags of a receive (include/uapi/linux/io_uring.h).
 const RECVSEND_POLL_FIRST: u16 = 1;
@@ -55,19 +58,32 @@ pub(super) fn listen(bell: Fd) -> squeue::Entry {
 }
 
 /// Receives into a block of the group's buffer ring; from Linux 6.0 on into one after the other. `waits`: the socket was empty
-/// a moment ago.
-pub(super) fn receive(socket: Fd, rung: Rung, group: Group, waits: bool) -> squeue::Entry {
+/// a moment ago. `capped`: it is over when [`limits::TURN_BYTES`] have come, and says so by not staying armed.
+pub(super) fn receive(socket: Fd, rung: Rung, group: Group, waits: bool, capped: bool) -> squeue::Entry {
     let multishot = match rung {
         Rung::Defer | Rung::Coop => RECV_MULTISHOT,
         Rung::Oneshot => 0,
     };
     // Waits for bytes first: arming on an empty buffer ring would fail at once, and there rarely are any yet.
     let wait = if waits { RECVSEND_POLL_FIRST } else { 0 };
-    opcode::Recv::new(socket, std::ptr::null_mut(), 0)
+    let entry = opcode::Recv::new(socket, std::ptr::null_mut(), 0)
         .ioprio(multishot | wait)
         .buf_group(group.id())
         .build()
-        .flags(squeue::Flags::BUFFER_SELECT)
+        .flags(squeue::Flags::BUFFER_SELECT);
+    if capped && multishot != 0 { cap(entry) } else { entry }
+}
+
+/// Bounds what a receive that stays armed takes in all (6.17). Older kernels answer `EINVAL`.
+fn cap(mut entry: squeue::Entry) -> squeue::Entry {
+    /// Where `optlen` lies in `struct io_uring_sqe` (include/uapi/linux/io_uring.h).
+    const OPTLEN: usize = 44;
+    let bytes = u32::try_from(limits::TURN_BYTES).expect("a few blocks");
+    // SAFETY: an entry is the kernel's structure of 64 bytes, so byte 44 lies inside it.
+    let field = unsafe { (&raw mut entry).byte_add(OPTLEN) }.cast::<u32>();
+    // SAFETY: the structure is aligned to 8 and the field has four bytes, for which every pattern is valid.
+    unsafe { field.write(bytes) };
+    entry
 }
 
 /// Reads into a registered block. It must stay with the kernel until the completion.

@@ -53,9 +53,19 @@ pub(super) fn best<T>(
 }
 
 fn stand_on(rung: Rung, wanted: &Wanted) -> Result<Vec<Ring>, Obstacle> {
-    try_out(rung, wanted.supply)?;
+    let stays = wanted.supply == Supply::Shared && rung != Rung::Oneshot;
+    // Saves memory where one connection sends much at once (6.17); older kernels refuse it and do without.
+    let capped = stays && try_out(rung, wanted.supply, true).is_ok();
+    if !capped {
+        try_out(rung, wanted.supply, false)?;
+    }
+    if stays && !capped {
+        log::debug!("receives that stay armed are not bounded: they take what blocks there are at once");
+    }
     // All of them before the first is used: a worker must not be the one to find that memory is short.
-    (0..wanted.workers).map(|_| Ring::build(rung, wanted.supply, Size::WORKER)).collect()
+    (0..wanted.workers)
+        .map(|_| Ok(Ring { capped, ..Ring::build(rung, wanted.supply, Size::WORKER)? }))
+        .collect()
 }
 
 /// The connection to ourselves.
@@ -66,7 +76,7 @@ const GREETING: &[u8] = b"PING\r\n";
 const SENT: u64 = 1;
 
 /// Sends some bytes through a ring and receives them, as the engine does.
-fn try_out(rung: Rung, supply: Supply) -> Result<(), Obstacle> {
+fn try_out(rung: Rung, supply: Supply, capped: bool) -> Result<(), Obstacle> {
     // The ring is declared last, so that it goes first: the kernel must not know blocks that are freed.
     let Ring { mut memory, mut ring, .. } = Ring::build(rung, supply, Size::TRIAL)?;
     let unrestricted = enable(&ring.submitter(), supply).map_err(Obstacle::of(Call::Register))?;
@@ -76,7 +86,7 @@ fn try_out(rung: Rung, supply: Supply) -> Result<(), Obstacle> {
     }
     let (near, far) = UnixStream::pair().map_err(Obstacle::of(Call::Entry))?;
     let receive = match &mut memory {
-        Memory::Shared(_) => entries::receive(Fd(near.as_raw_fd()), rung, Group::Common, true),
+        Memory::Shared(_) => entries::receive(Fd(near.as_raw_fd()), rung, Group::Common, true, capped),
         Memory::Fixed(fixed) => {
             let has_one = fixed.open(ITSELF, 0, &ring.submitter());
             assert!(has_one, "the first chunk was registered with the ring");

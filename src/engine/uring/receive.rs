@@ -121,7 +121,7 @@ impl Turns<'_> {
                 slot.group = slot.wanted;
                 // Whoever is fed from the ration has bytes waiting, and blocks are free.
                 let waits = slot.group == Group::Common && !slot.rest;
-                entries::receive(descriptor, self.rung, slot.group, waits)
+                entries::receive(descriptor, self.rung, slot.group, waits, self.capped)
             }
             Memory::Fixed(fixed) => {
                 if self.worker.has_unsent(token) && !fixed.is_overrun(token.slot) {

@@ -40,6 +40,8 @@ impl Size {
 /// A ring that is not enabled, with its blocks.
 pub struct Ring {
     pub(super) rung: Rung,
+    /// Whether receives that stay armed may be bounded.
+    pub(super) capped: bool,
     // Before the blocks, so that it goes first.
     pub(super) ring: IoUring,
     pub(super) memory: Memory,
@@ -121,9 +123,9 @@ impl Ring {
             Ok(match supply {
                 Supply::Shared => {
                     let common = Blocks::new(size.blocks, limits::BLOCK_BYTES);
-                    let common = Lending::new(Group::Common, common, &submitter)?;
+                    let common = Lending::new(Group::Common, common, limits::LENT_AT_LEAST, &submitter)?;
                     let ration = Blocks::new(limits::RATION_BLOCKS, limits::RATION_BLOCK_BYTES);
-                    let ration = Lending::new(Group::Ration, ration, &submitter)?;
+                    let ration = Lending::new(Group::Ration, ration, limits::RATION_BLOCKS, &submitter)?;
                     register_arena(&submitter, &common);
                     Memory::Shared(Shared { common, ration })
                 }
@@ -131,7 +133,7 @@ impl Ring {
             })
         };
         let memory = register().map_err(Obstacle::of(Call::Register))?;
-        Ok(Self { rung, ring, memory })
+        Ok(Self { rung, capped: false, ring, memory })
     }
 }
 

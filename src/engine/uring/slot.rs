@@ -114,12 +114,12 @@ impl Slot {
     }
 
     /// Bytes arrived in the turn of this number, and emptied the socket or not. Says whether the next receive has to be
-    /// another one: a connection that had more than may be executed in a turn is put on rations, until it is calm again.
+    /// another one: a connection that had all that may be executed in a turn is put on rations, until it is calm again.
     pub(super) fn weigh(&mut self, turn: u64, bytes: usize, emptied: bool) -> bool {
         let (before, last) = self.received;
         let received = if last == turn { before + bytes } else { bytes };
         self.received = (received, turn);
-        if received > limits::TURN_BYTES {
+        if received >= limits::TURN_BYTES {
             self.wanted = Group::Ration;
         } else if received < limits::BLOCK_BYTES && emptied {
             self.wanted = Group::Common;
