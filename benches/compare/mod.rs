@@ -58,6 +58,8 @@ fn command() -> Command {
         .subcommand(load::role::load_command())
         .subcommand(load::role::idle_command())
         .subcommand(load::role::partial_command())
+        .subcommand(load::role::grow_command())
+        .subcommand(load::role::expiry_command())
         .subcommand(bare::command())
         .subcommand(launch::command())
         .subcommand(calibrate::command())
@@ -69,6 +71,8 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         Some(("load", matches)) => load::role::run_load(matches, &mut input, &mut output)?,
         Some(("idle", matches)) => load::role::run_idle(matches, &mut input, &mut output)?,
         Some(("partial", matches)) => load::role::run_partial(matches, &mut input, &mut output)?,
+        Some(("grow", matches)) => load::role::run_grow(matches, &mut input, &mut output)?,
+        Some(("expiry", matches)) => load::role::run_expiry(matches, &mut input, &mut output)?,
         Some(("bare", matches)) => bare::run(matches)?,
         Some(("launch", matches)) => return Err(launch::run(matches).into()),
         Some(("check", matches)) => calibrate::run(matches, &mut output)?,

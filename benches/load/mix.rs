@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::population::{Batch, Deadlines, Population};
+
 /// One kind of request. The numbers are keys per request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -22,6 +24,8 @@ pub(crate) enum Kind {
     Mincrby(u32),
     /// `MSET key number …`, six digits each
     Mset(u32),
+    /// What creates the next keys of a population, whatever the order asked for.
+    Create(Population, u32),
 }
 
 impl fmt::Display for Kind {
@@ -34,6 +38,7 @@ impl fmt::Display for Kind {
             Self::Mget(keys) => write!(f, "mget:{keys}"),
             Self::Mincrby(keys) => write!(f, "mincrby:{keys}"),
             Self::Mset(keys) => write!(f, "mset:{keys}"),
+            Self::Create(population, keys) => write!(f, "{}:{keys}", population.text()),
         }
     }
 }
@@ -49,6 +54,11 @@ impl Mix {
     /// A mix of one kind.
     pub(crate) fn only(kind: Kind) -> Self {
         Self { ranges: vec![(kind, 1)] }
+    }
+
+    /// The kind, if it is only one.
+    pub(crate) fn single(&self) -> Option<Kind> {
+        if let [(kind, _)] = self.ranges[..] { Some(kind) } else { None }
     }
 
     fn total(&self) -> u64 {
@@ -103,8 +113,26 @@ fn parse_kind(text: &str) -> Result<Kind, String> {
         ("mget", Some(keys)) => Ok(Kind::Mget(keys)),
         ("mincrby", Some(keys)) => Ok(Kind::Mincrby(keys)),
         ("mset", Some(keys)) => Ok(Kind::Mset(keys)),
-        _ => Err(format!("unknown request '{text}': incr, get, set, ping, mget:n, mincrby:n, mset:n")),
+        (name, Some(keys)) => {
+            let population = Population::ALL.into_iter().find(|population| population.text() == name);
+            let fits = population.filter(|population| keys <= population.most_per_request());
+            fits.map(|population| Kind::Create(population, keys)).ok_or_else(|| unknown(text))
+        }
+        _ => Err(unknown(text)),
     }
+}
+
+fn unknown(text: &str) -> String {
+    let several = Population::ALL.into_iter().filter(|population| population.most_per_request() > 1);
+    let one = Population::ALL.into_iter().filter(|population| population.most_per_request() == 1);
+    let creating: Vec<String> = several
+        .map(|population| format!("{}:n", population.text()))
+        .chain(one.map(|population| format!("{}:1", population.text())))
+        .collect();
+    format!(
+        "unknown request '{text}': incr, get, set, ping, mget:n, mincrby:n, mset:n; to create keys {}",
+        creating.join(", ")
+    )
 }
 
 /// Random numbers for keys and schedules: Sebastiano Vigna's splitmix64, whose state is a plain counter.
@@ -158,6 +186,9 @@ pub(crate) struct Source {
     random: Random,
     /// Keys written so far; in sequence also the number of the next.
     named: u64,
+    /// Bytes of the keys created so far.
+    key_bytes: u64,
+    deadlines: Deadlines,
 }
 
 /// Every key is this and a decimal number.
@@ -175,12 +206,23 @@ const _: () = assert!(TEMPLATE.len() == 14);
 impl Source {
     /// Requests over the keys 0 to `keys` - 1.
     pub(crate) fn new(mix: Mix, keys: u64, order: Order, seed: u64) -> Self {
-        Self { mix, keys: keys.max(1), order, random: Random::new(seed), named: 0 }
+        let (random, deadlines) = (Random::new(seed), Deadlines::default());
+        Self { mix, keys: keys.max(1), order, random, named: 0, key_bytes: 0, deadlines }
+    }
+
+    /// Deadlines for the sessions to come.
+    pub(crate) fn set_deadlines(&mut self, deadlines: Deadlines) {
+        self.deadlines = deadlines;
     }
 
     /// Keys that all requests so far named.
     pub(crate) fn keys_named(&self) -> u64 {
         self.named
+    }
+
+    /// Bytes of the keys that all requests so far were to create.
+    pub(crate) fn key_bytes(&self) -> u64 {
+        self.key_bytes
     }
 
     /// Appends the next request to `out` and says what its reply must look like.
@@ -235,13 +277,19 @@ impl Source {
                     put_line(out, 100_000 + self.random.below(900_000));
                 }
             }
+            Kind::Create(population, count) => {
+                let Self { named: created, keys: total, deadlines, .. } = *self;
+                let batch = Batch { population, count, created, total, deadlines };
+                self.key_bytes += batch.write(&mut self.random, out);
+                self.named += u64::from(count);
+            }
         }
         kind
     }
 
     #[inline]
     fn pick(&mut self) -> Kind {
-        if let [(kind, _)] = self.mix.ranges[..] {
+        if let Some(kind) = self.mix.single() {
             return kind;
         }
         let ticket = self.random.below(self.mix.total());
@@ -265,7 +313,8 @@ impl Source {
     }
 }
 
-fn put_line(out: &mut Vec<u8>, number: u64) {
+/// Appends a number and a line's end.
+pub(super) fn put_line(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
@@ -276,11 +325,31 @@ mod tests {
 
     #[test]
     fn mixes_are_read_and_printed() {
-        for text in ["incr=1", "incr=8,get=2", "mget:100=1", "mincrby:3=2,ping=1,set=5", "mset:7=1"] {
+        for text in [
+            "incr=1",
+            "incr=8,get=2",
+            "mget:100=1",
+            "mincrby:3=2,ping=1,set=5",
+            "mset:7=1",
+            "words:9=1",
+            "rows:1=1",
+        ] {
             assert_eq!(text.parse::<Mix>().unwrap().to_string(), text);
         }
         assert_eq!("incr".parse::<Mix>().unwrap(), Mix::only(Kind::Incr));
-        for text in ["", "incr=0", "mget", "mget:0", "get:1", "lpush", "incr=x", "incr,"] {
+        for text in [
+            "",
+            "incr=0",
+            "mget",
+            "mget:0",
+            "get:1",
+            "lpush",
+            "incr=x",
+            "incr,",
+            "words",
+            "rows:2",
+            "nothing:1",
+        ] {
             assert!(text.parse::<Mix>().is_err(), "{text}");
         }
     }

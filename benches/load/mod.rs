@@ -1,16 +1,20 @@
 //! The load generator: many connections on one thread, every reply checked, latencies without coordinated omission.
 //!
 //! Knows requests and replies as a client sees them. It refuses to know which server it talks to, what a round of
-//! a comparison is, or how processor time is measured. In reading order: what is asked ([`mix`]) and what a reply
-//! must look like ([`reply`]), one connection ([`client`]), the saturating loop ([`closed`]) and the fixed-rate
-//! loop ([`open`]), what only holds connections ([`idle`], [`partial`]), what is reported ([`report`]), and the command line ([`role`]).
+//! a comparison is, or how processor time is measured. In reading order: what is asked ([`mix`], [`population`]) and what
+//! a reply must look like ([`reply`]), one connection ([`client`]), the saturating loop ([`closed`]) and the fixed-rate
+//! loop ([`open`]), what only holds connections ([`idle`], [`partial`]), what creates keys ([`grow`]) and sees them expire
+//! ([`expiry`]), what is reported ([`report`]), and the command line ([`role`]).
 
 pub(crate) mod client;
 pub(crate) mod closed;
+pub(crate) mod expiry;
+pub(crate) mod grow;
 pub(crate) mod idle;
 pub(crate) mod mix;
 pub(crate) mod open;
 pub(crate) mod partial;
+pub(crate) mod population;
 pub(crate) mod reply;
 pub(crate) mod report;
 pub(crate) mod role;
@@ -62,6 +66,11 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// A fault that this sentence says.
+fn fault(text: &str) -> Fault {
+    Fault::Io(io::Error::other(text.to_owned()))
+}
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {

@@ -45,18 +45,71 @@ pub(crate) fn run(
     time: Duration,
 ) -> Result<Outcome, Fault> {
     let mut latency = recorder();
+    let ran = drive(clients, source, pace, time, &mut latency)?;
+    Ok(Outcome { operations: ran.answered, time: ran.time, latency, late: Some(ran.late) })
+}
+
+/// What is shown each reply of a run, and may end it.
+pub(crate) trait Observer {
+    /// A reply came at `now` to a request meant for `meant`, both in nanoseconds since the start of the run.
+    fn answered(&mut self, meant: u64, now: u64);
+
+    /// Whether to go on sending. Called once a turn of the loop.
+    ///
+    /// # Errors
+    /// What makes the run worth nothing.
+    fn goes_on(&mut self, now: u64) -> Result<bool, Fault>;
+}
+
+impl Observer for Histogram<u64> {
+    #[inline]
+    fn answered(&mut self, meant: u64, now: u64) {
+        self.saturating_record(now - meant);
+    }
+
+    #[inline]
+    fn goes_on(&mut self, _: u64) -> Result<bool, Fault> {
+        Ok(true)
+    }
+}
+
+/// A run that an observer saw.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// Requests answered.
+    pub(crate) answered: u64,
+    /// From the start to the last reply.
+    pub(crate) time: Duration,
+    /// Nanoseconds that requests left late.
+    pub(crate) late: Histogram<u64>,
+}
+
+/// As [`run`], but what comes of replies, and whether it ends before `time`, is the observer's business.
+///
+/// # Errors
+/// See [`run`].
+pub(crate) fn drive(
+    clients: &mut Clients,
+    source: &mut Source,
+    pace: Pace,
+    time: Duration,
+    observer: &mut impl Observer,
+) -> Result<Ran, Fault> {
     let mut answered = 0_u64;
     let mut sender = Sender::new(pace, nanos(time));
     let start = sender.start;
     let mut heard = start;
     loop {
+        if !observer.goes_on(nanos(start.elapsed()))? {
+            sender.end = sender.due;
+        }
         sender.send_due(clients, source)?;
         let before = answered;
         for nth in 0..clients.wait(0)? {
             let index = clients.ready(nth);
             let client = &mut clients.all[index];
             client.receive(&mut clients.scratch, |at| {
-                latency.saturating_record(nanos(start.elapsed()) - at);
+                observer.answered(at, nanos(start.elapsed()));
                 answered += 1;
             })?;
             client.flush()?;
@@ -76,7 +129,7 @@ pub(crate) fn run(
             return Err(Fault::Overloaded { outstanding });
         }
     }
-    Ok(Outcome { operations: answered, time: start.elapsed(), latency, late: Some(sender.late) })
+    Ok(Ran { answered, time: start.elapsed(), late: sender.late })
 }
 
 /// Sends what is due, over the connections in turn.

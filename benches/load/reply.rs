@@ -4,6 +4,7 @@
 //! any size, and an array is checked element by element so that a large one is read only once.
 
 use super::mix::Kind;
+use super::population::{FIELDS, Population};
 
 /// What is at the front of the received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,17 @@ impl Checker {
             Kind::Ping => literal(b"+PONG\r\n", bytes),
             Kind::Mget(keys) => self.array(keys, bytes, bulk),
             Kind::Mincrby(keys) => self.array(keys, bytes, integer),
+            Kind::Create(population, _) => match population {
+                Population::Articles | Population::Days | Population::Words => literal(b"+OK\r\n", bytes),
+                Population::Timed | Population::Sessions => literal(b"+OK\r\n", bytes),
+                // Not one of them was there before.
+                Population::Rows => {
+                    const { assert!(FIELDS == 8) };
+                    literal(b":8\r\n", bytes)
+                }
+                // Limited or not, limit, remaining, seconds to wait and until all is there again.
+                Population::Throttles => self.array(5, bytes, integer),
+            },
         }
     }
 
@@ -44,7 +56,7 @@ impl Checker {
         if self.left == 0 {
             let Some((count, used)) = line(b'*', bytes)? else { return Ok(Step::Incomplete) };
             if count != i64::from(keys) {
-                return Err(format!("an array of {count} elements for {keys} keys"));
+                return Err(format!("an array of {count} elements instead of {keys}"));
             }
             self.left = keys;
             return Ok(Step::Part(used));
@@ -128,7 +140,7 @@ fn shown(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Checker, Kind, Step};
+    use super::{Checker, Kind, Population, Step};
 
     fn feed(kind: Kind, stream: &[u8]) -> Result<(usize, usize), String> {
         let (mut checker, mut at, mut replies) = (Checker::default(), 0, 0);
@@ -154,6 +166,9 @@ mod tests {
             (Kind::Ping, b"+PONG\r\n", 1),
             (Kind::Mget(2), b"*2\r\n$1\r\n5\r\n$-1\r\n*2\r\n$-1\r\n$-1\r\n", 2),
             (Kind::Mincrby(3), b"*3\r\n:1\r\n:2\r\n:3\r\n", 1),
+            (Kind::Create(Population::Words, 7), b"+OK\r\n", 1),
+            (Kind::Create(Population::Rows, 1), b":8\r\n:8\r\n", 2),
+            (Kind::Create(Population::Throttles, 1), b"*5\r\n:0\r\n:16\r\n:15\r\n:-1\r\n:2880\r\n", 1),
         ] {
             assert_eq!(feed(kind, stream), Ok((replies, stream.len())), "{kind}");
         }
@@ -191,6 +206,7 @@ mod tests {
             (Kind::Mget(2), b"*3\r\n"),
             (Kind::Mget(1), b"*1\r\n:1\r\n"),
             (Kind::Mincrby(1), b"*1\r\n-ERR overflow\r\n"),
+            (Kind::Create(Population::Rows, 1), b":7\r\n"),
         ] {
             assert!(feed(kind, stream).is_err(), "{kind} {}", stream.escape_ascii());
         }

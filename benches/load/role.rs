@@ -14,7 +14,7 @@ use super::closed::{self, Goal, Outcome};
 use super::mix::{Mix, Order, Source};
 use super::open::{self, Arrivals, PUNCTUAL, Pace};
 use super::report::{Latency, Own, Report};
-use super::{Fault, idle, nanos, partial};
+use super::{Fault, expiry, fault, grow, idle, nanos, partial};
 
 /// Arguments of `load`.
 pub(crate) fn load_command() -> Command {
@@ -33,7 +33,7 @@ pub(crate) fn load_command() -> Command {
             Arg::new("mix")
                 .long("mix")
                 .default_value("incr")
-                .help("incr, get, set, ping, mget:n, mincrby:n, mset:n; a=3,b=1"),
+                .help("incr, get, set, ping, mget:n, mincrby:n, mset:n, articles:n and so on; a=3,b=1"),
         )
         .arg(
             Arg::new("operations")
@@ -96,6 +96,44 @@ pub(crate) fn partial_command() -> Command {
         .arg(number("seed").default_value("1").help("of random keys"))
 }
 
+/// Arguments of `grow`.
+pub(crate) fn grow_command() -> Command {
+    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64).range(1..));
+    Command::new("grow")
+        .about(
+            "creates keys up to each of some numbers, a line each; holds the connections until one line more",
+        )
+        .arg(port())
+        .arg(number("connections").default_value("8"))
+        .arg(number("depth").default_value("1").help("requests in a pipeline"))
+        .arg(
+            Arg::new("mix")
+                .long("mix")
+                .required(true)
+                .help("articles:n, days:n, words:n, timed:1, rows:1, …"),
+        )
+        .arg(number("points").value_delimiter(',').required(true).help("numbers of keys to stop at"))
+        .arg(number("seed").default_value("1").help("of values"))
+}
+
+/// Arguments of `expiry`.
+pub(crate) fn expiry_command() -> Command {
+    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64)).required(true);
+    let real = |name| Arg::new(name).long(name).value_parser(value_parser!(f64)).required(true);
+    Command::new("expiry")
+        .about("creates keys whose deadlines fall together, and asks at a fixed rate before and until they are gone")
+        .arg(port())
+        .arg(number("connections"))
+        .arg(number("keys").help("keys without a deadline"))
+        .arg(number("due").help("keys with one"))
+        .arg(number("spread").help("milliseconds that the deadlines are spread over"))
+        .arg(number("seed"))
+        .arg(real("rate").help("INCR a second"))
+        .arg(real("creating").help("seconds that creating may take"))
+        .arg(real("quiet").help("seconds before the first deadline, at least"))
+        .arg(real("limit").help("seconds after it, at most"))
+}
+
 fn port() -> Arg {
     Arg::new("port")
         .long("port")
@@ -139,6 +177,53 @@ pub(crate) fn run_partial(
         seed: *matches.get_one("seed").expect("the seed has a default"),
     };
     partial::hold(address(matches), &asked, input, output)
+}
+
+/// Runs `grow`.
+///
+/// # Errors
+/// See [`grow::hold`].
+pub(crate) fn run_grow(
+    matches: &ArgMatches,
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> Result<(), Fault> {
+    let mix: &String = matches.get_one("mix").expect("the mix is required");
+    let mix: Mix = mix.parse().map_err(|error: String| fault(&error))?;
+    let asked = grow::Asked {
+        kind: mix.single().ok_or_else(|| fault("one kind of request creates keys, not a mix"))?,
+        connections: count(matches, "connections"),
+        depth: count(matches, "depth"),
+        points: matches.get_many("points").expect("points are required").copied().collect(),
+        seed: *matches.get_one("seed").expect("the seed has a default"),
+    };
+    grow::hold(address(matches), &asked, input, output)
+}
+
+/// Runs `expiry`.
+///
+/// # Errors
+/// See [`expiry::watch`].
+pub(crate) fn run_expiry(
+    matches: &ArgMatches,
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> Result<(), Fault> {
+    let number = |name| *matches.get_one::<u64>(name).expect("all numbers are required");
+    let real = |name| *matches.get_one::<f64>(name).expect("all numbers are required");
+    let time = |name| Duration::try_from_secs_f64(real(name)).map_err(|error| fault(&error.to_string()));
+    let asked = expiry::Asked {
+        connections: count(matches, "connections"),
+        rate: real("rate"),
+        keys: number("keys"),
+        due: number("due"),
+        spread_ms: number("spread"),
+        creating: time("creating")?,
+        quiet: time("quiet")?,
+        limit: time("limit")?,
+        seed: number("seed"),
+    };
+    expiry::watch(address(matches), &asked, input, output)
 }
 
 /// Runs `load`: warm-up, then the measured part, then the report.
@@ -261,8 +346,4 @@ fn count(matches: &ArgMatches, name: &str) -> usize {
 
 fn fresh_seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, nanos)
-}
-
-fn fault(text: &str) -> Fault {
-    Fault::Io(std::io::Error::other(text.to_owned()))
 }
