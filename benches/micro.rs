@@ -13,6 +13,8 @@ mod decoder;
 mod encoder;
 #[path = "micro/integer.rs"]
 mod integer;
+#[path = "micro/locks.rs"]
+mod locks;
 #[path = "micro/shuffle.rs"]
 mod shuffle;
 #[path = "micro/table.rs"]
@@ -32,5 +34,6 @@ fn main() {
     encoder::run(&mut bench);
     decoder::run(&mut bench);
     table::run(&mut bench);
+    locks::run(&mut bench);
     turn::run(&mut bench);
 }

@@ -36,6 +36,13 @@ impl Bench {
         if self.measured { count } else { count.min(1_000) }
     }
 
+    /// Prints a line about the last case, if it was measured.
+    pub(crate) fn note(&self, line: &str) {
+        if self.measured {
+            println!("{line}");
+        }
+    }
+
     /// Times `work`, of which one call does `units` of what the name says, and prints nanoseconds per unit.
     pub(crate) fn case<R>(&mut self, name: &str, units: u32, mut work: impl FnMut() -> R) {
         if !self.wants(name) {
