@@ -47,9 +47,9 @@ pub(super) fn run(matches: &ArgMatches, output: &mut dyn Write) -> Result<(), St
     let (redis, missing) = gather(&options, &[REDIS]);
     let [redis] = &redis[..] else { return Err(missing.into_iter().map(|missing| missing.why).collect()) };
     pin(options.load_core)?;
-    let server = Server::start(redis, options.server_core)?;
+    let server = Server::start(redis, &[options.server_core])?;
     let keys = keys(options.effort);
-    fill(&server, options.load_core, keys)?;
+    fill(&server, &[options.load_core], keys)?;
     let mut slow = false;
     for shape in SHAPES {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -58,7 +58,7 @@ pub(super) fn run(matches: &ArgMatches, output: &mut dyn Write) -> Result<(), St
             let seed = u64::from(turn);
             let mix = "incr".to_owned();
             let load = Load { mix, connections, depth, warm: 0.2, seconds, rate: None, keys, seed };
-            let report = measure(&server, options.load_core, &load, || Ok(()), |(), _| Ok(()))?.report;
+            let report = measure(&server, &[options.load_core], &load, || Ok(()), |(), _| Ok(()))?.report;
             let count = (report.rate * seconds).round();
             ours.push(report.rate);
             theirs.push(redis_benchmark(&benchmark, options.load_core, &server, shape, keys, count)?);
@@ -96,7 +96,7 @@ fn redis_benchmark(
         "-p {} -c {} -P {} -n {count:.0} -r {keys} --csv INCR views:article:__rand_int__",
         server.port, shape.connections, shape.depth
     );
-    let output = launch::on_core(core, benchmark)
+    let output = launch::on_cores(&[core], benchmark)
         .and_then(|mut command| command.args(text.split(' ')).stdin(Stdio::null()).output())
         .map_err(|error| format!("redis-benchmark does not run: {error}"))?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -46,7 +46,7 @@ impl Load {
     }
 }
 
-/// A role of this program on the load's processor, spoken to line by line.
+/// A role of this program on the load's processors, spoken to line by line.
 #[derive(Debug)]
 pub(super) struct Helper {
     child: Child,
@@ -58,9 +58,14 @@ impl Helper {
     ///
     /// # Errors
     /// A sentence with what the role said on standard error.
-    pub(super) fn start(core: usize, role: &str, port: u16, arguments: &[String]) -> Result<Self, String> {
+    pub(super) fn start(
+        cores: &[usize],
+        role: &str,
+        port: u16,
+        arguments: &[String],
+    ) -> Result<Self, String> {
         let spawn = || {
-            launch::on_core(core, &std::env::current_exe()?)?
+            launch::on_cores(cores, &std::env::current_exe()?)?
                 .args([role, "--port", &port.to_string()])
                 .args(arguments)
                 .stdin(Stdio::piped())
@@ -146,7 +151,7 @@ pub(super) struct Measured {
 /// A sentence about the load or the server.
 pub(super) fn measure<W>(
     server: &Server,
-    core: usize,
+    cores: &[usize],
     load: &Load,
     watch: impl FnOnce() -> Result<W, String>,
     unwatch: impl FnOnce(W, &Report) -> Result<(), String>,
@@ -157,7 +162,7 @@ pub(super) fn measure<W>(
         format!("{} is gone ({error}); its log ends: {}", server.name, server.log_end())
     };
     let of = |what: String| format!("{}: {what}; its log ends: {}", server.name, server.log_end());
-    let mut helper = Helper::start(core, "load", server.port, &arguments).map_err(of)?;
+    let mut helper = Helper::start(cores, "load", server.port, &arguments).map_err(of)?;
     let watched = watch()?;
     let before = procfs::settled_usage(server.pid()).map_err(gone)?;
     helper.go().map_err(of)?;
@@ -174,11 +179,11 @@ pub(super) fn measure<W>(
 ///
 /// # Errors
 /// A sentence about the load or the server, or that there are not so many keys then.
-pub(super) fn fill(server: &Server, core: usize, keys: u64) -> Result<(), String> {
+pub(super) fn fill(server: &Server, cores: &[usize], keys: u64) -> Result<(), String> {
     let text =
         format!("--sequential --handshake --json --warm 0 --depth 64 --keys {keys} --operations {keys}");
     let arguments: Vec<String> = text.split(' ').map(str::to_owned).collect();
-    let mut helper = Helper::start(core, "load", server.port, &arguments)?;
+    let mut helper = Helper::start(cores, "load", server.port, &arguments)?;
     helper.go()?;
     helper.line()?;
     helper.finish()?;

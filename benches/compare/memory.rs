@@ -45,10 +45,10 @@ impl Grown {
 
 /// A fresh server, its memory after one connection and after many idle ones.
 pub(super) fn idle(contender: &Contender, cores: Cores, connections: usize) -> Result<Grown, String> {
-    let server = Server::start(contender, cores.server)?;
+    let server = Server::start(contender, &[cores.server])?;
     let hold = |count: usize| {
         let arguments = ["--connections".to_owned(), count.to_string()];
-        Helper::start(cores.load, "idle", server.port, &arguments)
+        Helper::start(&[cores.load], "idle", server.port, &arguments)
     };
     let memory = || procfs::anonymous_bytes(server.pid()).map_err(|error| error.to_string());
     // What the first client costs once, buffers of the engine for example, is not a connection's price.
@@ -71,14 +71,14 @@ pub(super) fn partial(
     mix: &str,
     piece: Option<usize>,
 ) -> Result<(Grown, u64), String> {
-    let server = Server::start(contender, cores.server)?;
+    let server = Server::start(contender, &[cores.server])?;
     let of = |what: String| format!("{}: {what}; its log ends: {}", server.name, server.log_end());
     let mut arguments = format!("--connections {connections} --mix {mix}");
     if let Some(piece) = piece {
         arguments.push_str(&format!(" --piece {piece}"));
     }
     let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
-    let mut helper = Helper::start(cores.load, "partial", server.port, &arguments).map_err(of)?;
+    let mut helper = Helper::start(&[cores.load], "partial", server.port, &arguments).map_err(of)?;
     let already = received(&server)?;
     let before = settled_memory(&server)?;
     helper.go().map_err(of)?;

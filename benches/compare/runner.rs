@@ -39,7 +39,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, String> {
     pin(options.load_core)?;
     let machine = Facts::read(options.server_core, options.load_core);
     let mut arena = BTreeMap::new();
-    contenders.retain(|contender| match Server::start(contender, options.server_core) {
+    contenders.retain(|contender| match Server::start(contender, &[options.server_core]) {
         Ok(server) => arena.insert(contender.name, server).is_none(),
         Err(why) => {
             missing.push(Missing { name: contender.name, why });
@@ -127,7 +127,7 @@ impl Run<'_> {
     fn fill(&self, keys: u64, bar: &Progress) -> Result<(), String> {
         for contender in self.contenders.iter().filter(|contender| contender.has_table()) {
             bar.say(&format!("{}: creating {keys} keys", contender.name));
-            fill(&self.arena[contender.name], self.options.load_core, keys)?;
+            fill(&self.arena[contender.name], &[self.options.load_core], keys)?;
         }
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Run<'_> {
     fn load(&self, step: &Step, rate: Option<f64>) -> Result<Sample, String> {
         let server = &self.arena[step.server];
         let measured =
-            measure(server, self.options.load_core, &self.ask(step, rate), || Ok(()), |(), _| Ok(()))?;
+            measure(server, &[self.options.load_core], &self.ask(step, rate), || Ok(()), |(), _| Ok(()))?;
         Ok(sample(step, &measured))
     }
 
@@ -193,7 +193,7 @@ impl Run<'_> {
             operations = report.operations;
             Ok(())
         };
-        let measured = measure(server, core, &self.ask(step, None), watch, unwatch)?;
+        let measured = measure(server, &[core], &self.ask(step, None), watch, unwatch)?;
         let after = server.info("engine");
         for (name, value) in &mut engine {
             *value = after.get(name).copied().unwrap_or(0) - *value;

@@ -1,4 +1,4 @@
-//! One server on its way: started on its processor, awaited, always ended.
+//! One server on its way: started on its processors, awaited, always ended.
 //!
 //! Knows a pid, a port and a log file. A server gets a directory of its own to write into, which goes with it.
 
@@ -38,12 +38,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a server on `core` and waits until it answers.
+    /// Starts a server on `cores` and waits until it answers.
     ///
     /// # Errors
     /// A sentence that says what happened, with the end of the server's log.
-    pub(super) fn start(contender: &Contender, core: usize) -> Result<Self, String> {
-        Self::spawn(contender, core)
+    pub(super) fn start(contender: &Contender, cores: &[usize]) -> Result<Self, String> {
+        Self::spawn(contender, cores)
             .map_err(|error| format!("{} cannot be started: {error}", contender.name))
             .and_then(|mut server| match server.await_answer() {
                 Ok(()) => Ok(server),
@@ -51,12 +51,12 @@ impl Server {
             })
     }
 
-    fn spawn(contender: &Contender, core: usize) -> io::Result<Self> {
+    fn spawn(contender: &Contender, cores: &[usize]) -> io::Result<Self> {
         let port = free_port()?;
         let directory = target_directory().join(format!("bench-run/{}-{port}", process::id()));
         fs::create_dir_all(&directory)?;
         let log = File::create(directory.join("log"))?;
-        let child = launch::on_core(core, contender.program())?
+        let child = launch::on_cores(cores, contender.program())?
             .args(contender.arguments(port))
             .current_dir(&directory)
             .stdin(Stdio::null())

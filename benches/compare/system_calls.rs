@@ -58,7 +58,7 @@ impl Counter {
             }
             Self::Strace(program) => (program, vec!["-c", "-f", "-p", &target]),
         };
-        let child = launch::on_core(core, program)
+        let child = launch::on_cores(&[core], program)
             .and_then(|mut command| {
                 command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null());
                 command.stderr(Stdio::piped()).spawn()
