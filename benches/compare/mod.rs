@@ -2,7 +2,7 @@
 //!
 //! One program that starts itself again for each role, so that no extra binary ships. It knows servers as programs
 //! with a port and a pid; it refuses to know how requests look ([`crate::load`]) or how a loop serves
-//! ([`crate::bare`]). In reading order: [`options`], [`contender`] (who competes), [`plan`] with [`work`] (what is measured,
+//! ([`crate::bare`]). In reading order: [`options`], [`contender`] (who competes), [`plan`] with [`row`] and [`work`] (what is measured,
 //! in which order), [`runner`] (measures it), [`statistics`], [`verdict`] (targets), [`record`].
 
 mod calibrate;
@@ -14,7 +14,9 @@ mod measure;
 mod memory;
 mod options;
 mod plan;
+mod progress;
 mod record;
+mod row;
 mod runner;
 mod server;
 mod statistics;

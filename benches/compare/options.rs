@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::contender::NAMES;
-use super::plan::RowName;
+use super::row::RowName;
 
 /// How long and how often is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

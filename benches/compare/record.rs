@@ -14,7 +14,7 @@ use crate::load::report::Report;
 use super::chart;
 use super::contender::Missing;
 use super::machine::{self, Facts};
-use super::plan::{RowName, Shape};
+use super::row::{RowName, Shape};
 use super::summary;
 use super::verdict::Judged;
 use super::work::Work;

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -17,8 +16,10 @@ use super::machine::{self, Facts};
 use super::measure::{Load, Measured, fill, measure};
 use super::memory::{self, Cores};
 use super::options::{Effort, Options};
-use super::plan::{self, RowName, Shape, Step};
+use super::plan::{self, Step};
+use super::progress::Progress;
 use super::record::{Record, Sample};
+use super::row::{RowName, Shape};
 use super::server::Server;
 use super::statistics::median;
 use super::summary;
@@ -326,38 +327,4 @@ fn blank(step: &Step) -> Sample {
         per_connection: None,
         report: None,
     }
-}
-
-/// The bar with the time left; plain lines where nobody sees a bar.
-struct Progress(ProgressBar);
-
-impl Progress {
-    /// For so many seconds of work.
-    fn new(seconds: f64) -> Self {
-        let bar = ProgressBar::new(millis(seconds));
-        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {eta} left  {msg}");
-        bar.set_style(style.expect("the template is well formed"));
-        Self(bar)
-    }
-
-    fn say(&self, text: &str) {
-        self.0.set_message(text.to_owned());
-    }
-
-    fn tell(&self, line: &str) {
-        if self.0.is_hidden() { eprintln!("{line}") } else { self.0.println(line) }
-    }
-
-    fn advance(&self, seconds: f64) {
-        self.0.inc(millis(seconds));
-    }
-
-    fn finish(&self) {
-        self.0.finish_and_clear();
-    }
-}
-
-fn millis(seconds: f64) -> u64 {
-    let millis = std::time::Duration::from_secs_f64(seconds).as_millis();
-    u64::try_from(millis).expect("a run takes less than 584 million years")
 }

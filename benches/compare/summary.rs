@@ -1,8 +1,8 @@
 //! A record as a page of tables, for people. Knows what a record holds, and Markdown.
 
 use super::contender::NAMES;
-use super::plan::{RowName, Shape};
 use super::record::{Record, Sample};
+use super::row::{RowName, Shape};
 use super::statistics::{Spread, spread};
 use super::verdict::{Judged, shapes};
 use super::work::{BULK_KEYS, Many, Work};

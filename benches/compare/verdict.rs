@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::contender::{BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, REDIS, VALKEY};
-use super::plan::{RowName, Shape};
 use super::record::Sample;
+use super::row::{RowName, Shape};
 use super::statistics::{Spread, median, paired_ratio, spread};
 use super::work::{Many, Work};
 
