@@ -5,7 +5,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 
 use serde::Serialize;
@@ -206,6 +206,8 @@ fn build(arguments: &[&str], target: &Path) -> Result<PathBuf, String> {
 }
 
 fn present(path: PathBuf) -> Result<PathBuf, String> {
+    // Absolute: servers are started in directories of their own.
+    let path = absolute(&path).map_err(|error| error.to_string())?;
     if path.is_file() { Ok(path) } else { Err(format!("there is no {}", path.display())) }
 }
 
