@@ -128,6 +128,17 @@ pub(crate) fn mapped_anonymous_bytes(pid: u32) -> io::Result<u64> {
     labelled_bytes(&format!("/proc/{pid}/smaps_rollup"), "Anonymous:")
 }
 
+/// All memory that a process has for its data, in bytes: its own, what it shares with nobody though it could, huge pages
+/// and what was swapped out. Pages of files are not in it: they are the program. Counted page by page.
+///
+/// # Errors
+/// If the process is gone.
+pub(crate) fn data_bytes(pid: u32) -> io::Result<u64> {
+    const PARTS: [&str; 5] = ["Anonymous:", "Pss_Shmem:", "Private_Hugetlb:", "Shared_Hugetlb:", "SwapPss:"];
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    Ok(PARTS.iter().filter_map(|label| labelled(&rollup, label)).sum::<u64>() * 1024)
+}
+
 /// Memory of a process that is resident, in bytes, pages of files included.
 ///
 /// # Errors
@@ -160,7 +171,9 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
 
-    use super::{after_name, anonymous_bytes, labelled, mapped_anonymous_bytes, rss_bytes, usage};
+    use super::{
+        after_name, anonymous_bytes, data_bytes, labelled, mapped_anonymous_bytes, rss_bytes, usage,
+    };
 
     #[test]
     fn a_busy_process_shows_what_it_used() {
@@ -172,7 +185,8 @@ mod tests {
         while used == 0 && Instant::now() < deadline {
             used = usage(pid).unwrap().since(before).run_ns;
         }
-        let memory = [rss_bytes(pid), anonymous_bytes(pid), mapped_anonymous_bytes(pid)].map(Result::unwrap);
+        let memory = [rss_bytes(pid), anonymous_bytes(pid), mapped_anonymous_bytes(pid), data_bytes(pid)];
+        let memory = memory.map(Result::unwrap);
         // Ended before anything is judged: a test that fails leaves no process behind.
         busy.kill().unwrap();
         busy.wait().unwrap();

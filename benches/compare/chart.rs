@@ -1,4 +1,4 @@
-//! A record's processor time per operation or key, and memory held, as bars: an SVG file written by hand.
+//! A record's processor time per operation or key, memory, and time of expiry, as bars: an SVG file written by hand.
 //!
 //! Each group has its own scale, because shapes differ by factors of twenty. Knows what a record holds, and SVG.
 
@@ -59,7 +59,10 @@ fn shown((_, shape, work): Group) -> Option<(Metric, String)> {
         Work::Partial(command, _) => {
             (Metric::Held(command), format!("{work}, incomplete: memory held ÷ bytes sent"))
         }
-        Work::Calls | Work::Open | Work::Idle => return None,
+        Work::Among(_) => (Metric::Cpu, format!("{} deep, {work}: µs of CPU per INCR", shape.depth)),
+        Work::Holding(population, _) => (Metric::Counter(population), format!("{work}: bytes per counter")),
+        Work::Expiry(..) => (Metric::Gone, format!("{work}: seconds until all are gone")),
+        Work::Calls | Work::Open | Work::Idle | Work::Growing(_) => return None,
     })
 }
 

@@ -22,6 +22,8 @@ pub(super) const OURS_TOKIO: &str = "tallyring-tokio-uring";
 pub(super) const OURS_EPOLL: &str = "tallyring-epoll";
 /// Our separately built epoll-only binary.
 pub(super) const OURS_EPOLL_BUILD: &str = "tallyring-epoll-build";
+/// Our default engine with two workers.
+pub(super) const OURS_TWO: &str = "tallyring-uring-2-workers";
 /// redis-server.
 pub(super) const REDIS: &str = "redis";
 /// valkey-server.
@@ -32,12 +34,13 @@ pub(super) const BARE_EPOLL: &str = "bare-epoll";
 pub(super) const BARE_RING: &str = "bare-ring";
 
 /// All of them, in the order of tables. One line is one contender.
-const CONTENDERS: [(&str, Kind); 9] = [
-    (OURS, Kind::Ours(Build::All, &["--engine", "uring"])),
-    (OURS_FIXED, Kind::Ours(Build::All, &["--engine", "uring", "--recv", "fixed"])),
-    (OURS_TOKIO, Kind::Ours(Build::All, &["--engine", "tokio-uring"])),
-    (OURS_EPOLL, Kind::Ours(Build::All, &["--engine", "epoll"])),
-    (OURS_EPOLL_BUILD, Kind::Ours(Build::EpollOnly, &["--engine", "epoll"])),
+const CONTENDERS: [(&str, Kind); 10] = [
+    (OURS, Kind::Ours(Build::All, "1", &["--engine", "uring"])),
+    (OURS_FIXED, Kind::Ours(Build::All, "1", &["--engine", "uring", "--recv", "fixed"])),
+    (OURS_TOKIO, Kind::Ours(Build::All, "1", &["--engine", "tokio-uring"])),
+    (OURS_EPOLL, Kind::Ours(Build::All, "1", &["--engine", "epoll"])),
+    (OURS_EPOLL_BUILD, Kind::Ours(Build::EpollOnly, "1", &["--engine", "epoll"])),
+    (OURS_TWO, Kind::Ours(Build::All, "2", &["--engine", "uring"])),
     (REDIS, Kind::Peer),
     (VALKEY, Kind::Peer),
     (BARE_EPOLL, Kind::Bare("epoll")),
@@ -71,8 +74,8 @@ pub(super) struct Contender {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// With these flags.
-    Ours(Build, &'static [&'static str]),
+    /// With so many workers, and these flags.
+    Ours(Build, &'static str, &'static [&'static str]),
     Peer,
     Bare(&'static str),
 }
@@ -108,8 +111,8 @@ impl Contender {
     pub(super) fn arguments(&self, port: u16) -> Vec<OsString> {
         let port = port.to_string();
         let words: Vec<&str> = match self.kind {
-            Kind::Ours(_, flags) => {
-                let common = ["--threads", "1", "--port", &port, "--save", "", "--appendonly", "no"];
+            Kind::Ours(_, workers, flags) => {
+                let common = ["--threads", workers, "--port", &port, "--save", "", "--appendonly", "no"];
                 flags.iter().copied().chain(common).collect()
             }
             Kind::Peer => vec!["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
@@ -139,8 +142,8 @@ pub(super) fn gather(options: &Options, wanted: &[&'static str]) -> (Vec<Contend
             continue;
         }
         let program = match kind {
-            Kind::Ours(Build::All, _) => ours.get_or_insert_with(|| our_binary(options)).clone(),
-            Kind::Ours(Build::EpollOnly, _) => epoll_build(options),
+            Kind::Ours(Build::All, ..) => ours.get_or_insert_with(|| our_binary(options)).clone(),
+            Kind::Ours(Build::EpollOnly, ..) => epoll_build(options),
             Kind::Bare("ring") if !cfg!(feature = "uring") => {
                 Err("built without the feature uring".to_owned())
             }

@@ -2,12 +2,16 @@
 //!
 //! One program that starts itself again for each role, so that no extra binary ships. It knows servers as programs
 //! with a port and a pid; it refuses to know how requests look ([`crate::load`]) or how a loop serves
-//! ([`crate::bare`]). In reading order: [`options`], [`contender`] (who competes), [`plan`] with [`row`] and [`work`] (what is measured,
-//! in which order), [`runner`] (measures it), [`statistics`], [`verdict`] (targets), [`record`].
+//! ([`crate::bare`]). In reading order: [`options`], [`contender`] (who competes), [`plan`] with [`row`] and [`work`] (what is
+//! measured, in which order), [`runner`] (measures it, in the [`arena`]), [`statistics`], [`verdict`] (targets), [`record`].
 
+mod arena;
 mod calibrate;
 mod chart;
 mod contender;
+mod counters;
+mod curve;
+mod expiry;
 mod launch;
 mod machine;
 mod measure;
@@ -22,6 +26,7 @@ mod server;
 mod statistics;
 mod summary;
 mod system_calls;
+mod tables;
 mod verdict;
 mod work;
 
@@ -55,7 +60,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn command() -> Command {
     options::arguments(Command::new("compare"))
-        .about("compares servers on this machine: CPU per operation and key, latencies, memory (T1 to T4, T6, T7, T11)")
+        .about("compares servers on this machine: CPU per operation and key, latencies, memory, expiry")
         .args_conflicts_with_subcommands(true)
         .subcommand(load::role::load_command())
         .subcommand(load::role::idle_command())

@@ -54,12 +54,14 @@ pub(super) fn arguments(command: Command) -> Command {
         |name, default, help| text(name, help).value_parser(value_parser!(usize)).default_value(default);
     command
         .arg(
-            text("only", "rows to measure: T1,T2,T3,T4,T6,T7,T11")
+            Arg::new("only")
+                .long("only")
+                .help(format!("rows to measure: {}", RowName::ALL.map(RowName::text).join(",")))
                 .value_delimiter(',')
                 .value_parser(RowName::parse),
         )
         .arg(flag("quick", "fewer and shorter rounds"))
-        .arg(flag("smoke", "everything once and briefly, in less than a minute; figures mean nothing"))
+        .arg(flag("smoke", "everything once and briefly, in a minute or two; figures mean nothing"))
         .arg(text("rounds", "rounds of each row").value_parser(value_parser!(u16).range(1..=1000)))
         .arg(text("servers", "only these").value_delimiter(',').value_parser(NAMES))
         .arg(text("peer", "program of a peer: redis=path or valkey=path").action(ArgAction::Append))
@@ -89,7 +91,7 @@ impl Options {
         };
         let mut rows: Vec<RowName> =
             matches.get_many("only").map_or_else(|| RowName::ALL.to_vec(), |rows| rows.copied().collect());
-        // T6 creates more keys than the rows before it are to meet.
+        // Their order is that in which servers get more and more keys.
         rows.sort_unstable();
         rows.dedup();
         let peers: Result<_, String> = matches

@@ -1,14 +1,20 @@
-//! What is measured, in which order: the rows of the targets, their shapes, and the steps of a run.
+//! What is measured, in which order: what is done in each row of the targets, by whom, and the steps of a run.
 //!
 //! Knows how often and how long, not how. Servers take turns within each round, and each round starts with the
 //! next of them, so that a drift of the machine falls on all alike.
 
+use serde::Serialize;
+
+use crate::load::population::Population;
+
 use super::contender::{
-    BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, OURS_FIXED, OURS_TOKIO, REDIS, VALKEY, is_ours,
+    BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, OURS_FIXED, OURS_TOKIO, OURS_TWO, REDIS,
+    VALKEY,
 };
+use super::counters;
 use super::options::{Effort, Options};
 use super::row::{RowName, Shape};
-use super::work::{Delivery, Many, Work};
+use super::work::{Delivery, Due, FEW_KEYS, Many, Work};
 
 const DEEP: Shape = Shape { connections: 50, depth: 64 };
 const MIDDLE: Shape = Shape { connections: 50, depth: 16 };
@@ -21,7 +27,7 @@ const IDLE: Shape = Shape { connections: 9000, depth: 1 };
 /// Connections of T11 in a smoke run.
 const IDLE_SMOKE: Shape = Shape { connections: 500, depth: 1 };
 
-/// Of T6: a few clients that each name many keys at once.
+/// Of T6: a few clients that each name many keys at once; and of T9 and T10, where they create them.
 const BULK: Shape = Shape { connections: 8, depth: 1 };
 /// Of T7.
 const PARTIAL: Shape = Shape { connections: 50, depth: 1 };
@@ -33,15 +39,16 @@ const EVERYONE: [&str; 6] = [OURS, OURS_EPOLL, REDIS, VALKEY, BARE_EPOLL, BARE_R
 /// The shapes of a row.
 fn shapes(row: RowName, effort: Effort) -> &'static [Shape] {
     match row {
-        RowName::T1 => &[DEEP],
+        RowName::T1 | RowName::T5 | RowName::T16 => &[DEEP],
         RowName::T2 => &[MIDDLE],
         RowName::T3 => &[FLAT, MANY],
         RowName::T4 => &[DEEP, MIDDLE, FEW, FLAT, MANY],
-        RowName::T6 => &[BULK],
+        RowName::T6 | RowName::T9 | RowName::T10 => &[BULK],
         RowName::T7 if effort == Effort::Smoke => &[PARTIAL_SMOKE],
         RowName::T7 => &[PARTIAL],
         RowName::T11 if effort == Effort::Smoke => &[IDLE_SMOKE],
         RowName::T11 => &[IDLE],
+        RowName::T15 => &[FLAT],
     }
 }
 
@@ -50,22 +57,23 @@ pub(super) fn servers(row: RowName) -> &'static [&'static str] {
     match row {
         RowName::T1 | RowName::T2 | RowName::T3 => &EVERYONE,
         RowName::T4 => &[OURS, OURS_EPOLL_BUILD],
+        RowName::T5 | RowName::T11 => &[OURS, OURS_EPOLL, REDIS, VALKEY],
         RowName::T6 | RowName::T7 => &[OURS, OURS_FIXED, OURS_TOKIO, OURS_EPOLL, REDIS, VALKEY],
-        RowName::T11 => &[OURS, OURS_EPOLL, REDIS, VALKEY],
+        // Engines have nothing to do with the table.
+        RowName::T9 | RowName::T10 | RowName::T15 => &[OURS, REDIS, VALKEY],
+        RowName::T16 => &[OURS, OURS_TWO, REDIS, VALKEY],
     }
 }
 
-/// Whether a server can do a work: `MINCRBY` is ours alone.
-fn can(server: &str, work: Work) -> bool {
-    match work {
-        Work::Keys(Many::Mincrby, _) => is_ours(server),
-        Work::Closed
-        | Work::Calls
-        | Work::Open
-        | Work::Idle
-        | Work::Keys(Many::Mget | Many::Mset, _)
-        | Work::Partial(..) => true,
-    }
+/// Which of a contender's servers a step asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Instance {
+    /// On its own processor, with the keys of the run.
+    Main,
+    /// The same with [`FEW_KEYS`].
+    Few,
+    /// On the processors of servers and load alike, as the load then is, too.
+    Wide,
 }
 
 /// One measurement to make.
@@ -94,18 +102,37 @@ impl Step {
             Work::Closed | Work::Open => self.warm + self.seconds + 0.05,
             Work::Calls => self.warm + self.seconds + 0.15,
             Work::Idle => 0.5 + self.shape.connections as f64 * 1e-4,
-            Work::Keys(..) => self.warm + self.seconds + 0.1,
+            Work::Keys(..) | Work::Among(_) => self.warm + self.seconds + 0.1,
             Work::Partial(_, Delivery::Whole) => 1.0,
             Work::Partial(_, Delivery::Pieces) => 4.0,
+            Work::Holding(Population::Rows, keys) => 1.0 + keys as f64 * 4e-6,
+            Work::Holding(_, keys) => 1.0 + keys as f64 * 1e-6,
+            Work::Growing(keys) => 15.0 + keys as f64 * 1e-6,
+            Work::Expiry(_, keys) => 5.0 + keys as f64 * 8e-6,
         }
     }
 
-    /// Keys that must exist in the servers that live for the whole run; 0 = it starts its own server.
+    /// The rows that are compared with each other as one.
+    pub(super) fn group(&self) -> (RowName, Shape, Work) {
+        (self.row, self.shape, self.work)
+    }
+
+    /// The server that it asks, among those that live on; none = it starts its own.
+    pub(super) fn instance(&self) -> Option<Instance> {
+        match self.work {
+            Work::Closed | Work::Calls | Work::Open if self.row == RowName::T16 => Some(Instance::Wide),
+            Work::Among(FEW_KEYS) => Some(Instance::Few),
+            Work::Closed | Work::Calls | Work::Open | Work::Keys(..) | Work::Among(_) => Some(Instance::Main),
+            Work::Idle | Work::Partial(..) | Work::Holding(..) | Work::Growing(_) | Work::Expiry(..) => None,
+        }
+    }
+
+    /// Keys that must exist in the server that it asks.
     pub(super) fn keys(&self, effort: Effort) -> u64 {
         match self.work {
             Work::Closed | Work::Calls | Work::Open => keys(effort),
-            Work::Keys(_, keys) => keys,
-            Work::Idle | Work::Partial(..) => 0,
+            Work::Keys(_, keys) | Work::Among(keys) => keys,
+            Work::Idle | Work::Partial(..) | Work::Holding(..) | Work::Growing(_) | Work::Expiry(..) => 0,
         }
     }
 }
@@ -118,40 +145,98 @@ pub(super) fn keys(effort: Effort) -> u64 {
     }
 }
 
-/// Every step of a run, over the servers that are there.
-pub(super) fn steps(options: &Options, present: &[&'static str]) -> Vec<Step> {
-    let mut steps = Vec::new();
+/// Keys of which so many are created where memory is measured: as many take long.
+fn held(effort: Effort, keys: u64) -> u64 {
+    match effort {
+        Effort::Full => keys,
+        Effort::Quick => keys / 10,
+        Effort::Smoke => keys / 500,
+    }
+}
+
+/// Numbers of keys at which memory is looked at while there come to be `most` of them.
+pub(super) fn points(effort: Effort, most: u64) -> Vec<u64> {
+    let (first, count) = match effort {
+        Effort::Full => (most / 200, 40),
+        Effort::Quick => (most / 20, 20),
+        Effort::Smoke => (most / 20, 6),
+    };
+    counters::steps(first, most, count)
+}
+
+/// What a server that takes part in a row cannot do there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Unable {
+    /// The row.
+    pub(super) row: RowName,
+    /// The work.
+    pub(super) work: Work,
+    /// The server.
+    pub(super) server: &'static str,
+    /// The command that it does not know.
+    pub(super) command: &'static str,
+}
+
+/// Every step of a run, over the servers that are there, and what is left out because a server does not `know` a
+/// command.
+pub(super) fn steps(
+    options: &Options,
+    present: &[&'static str],
+    know: impl Fn(&str, &str) -> bool,
+) -> (Vec<Step>, Vec<Unable>) {
+    let (mut steps, mut unable) = (Vec::new(), Vec::new());
     for &row in &options.rows {
         let servers: Vec<&str> =
             servers(row).iter().copied().filter(|server| present.contains(server)).collect();
         for &shape in shapes(row, options.effort) {
-            for work in works(row, shape, options.effort) {
-                let rounds = if work == Work::Calls { 1 } else { rounds(options, row) };
-                let able: Vec<&str> = servers.iter().copied().filter(|&server| can(server, work)).collect();
-                push_rounds(&mut steps, options.effort, (row, shape), &able, work, rounds);
+            for works in works(row, shape, options.effort) {
+                let needed = works.iter().find_map(|&work| Some((work, work.needs()?)));
+                let can = |&server: &&str| needed.is_none_or(|(_, command)| know(server, command));
+                let (able, lacking): (Vec<&str>, Vec<&str>) = servers.iter().copied().partition(can);
+                if let Some((work, command)) = needed {
+                    unable.extend(lacking.into_iter().map(|server| Unable { row, work, server, command }));
+                }
+                let rounds = rounds(options, row, works[0]);
+                push_rounds(&mut steps, options.effort, (row, shape), &able, &works, rounds);
             }
         }
     }
-    steps
+    (steps, unable)
 }
 
-/// What is done in a row under a shape, in order.
-fn works(row: RowName, shape: Shape, effort: Effort) -> Vec<Work> {
-    match row {
+/// What is done in a row under a shape, in order. Works that are compared with each other are in one list: a server does
+/// them one right after the other, in each of its turns.
+fn works(row: RowName, shape: Shape, effort: Effort) -> Vec<Vec<Work>> {
+    let many = 10 * keys(effort);
+    let one_by_one = match row {
+        RowName::T5 => return vec![vec![Work::Among(FEW_KEYS), Work::Among(many)]],
         RowName::T4 if shape.depth == 1 => vec![Work::Closed, Work::Open, Work::Calls],
         RowName::T1 | RowName::T2 | RowName::T3 | RowName::T4 => vec![Work::Closed, Work::Calls],
-        RowName::T6 => {
-            let many = [keys(effort), 10 * keys(effort)];
-            many.into_iter()
-                .flat_map(|keys| [Many::Mget, Many::Mincrby].map(|command| Work::Keys(command, keys)))
-                .collect()
-        }
+        RowName::T6 => [keys(effort), many]
+            .into_iter()
+            .flat_map(|keys| [Many::Mget, Many::Mincrby].map(|command| Work::Keys(command, keys)))
+            .collect(),
         RowName::T7 => [Many::Mget, Many::Mset]
             .into_iter()
             .flat_map(|command| [Delivery::Whole, Delivery::Pieces].map(|how| Work::Partial(command, how)))
             .collect(),
+        RowName::T9 => {
+            let keys = held(effort, 10_000_000);
+            let populations = [Population::Articles, Population::Days, Population::Words, Population::Timed];
+            let mut works: Vec<Work> = populations.map(|population| Work::Holding(population, keys)).to_vec();
+            works.push(Work::Holding(Population::Throttles, held(effort, 1_000_000)));
+            works.push(Work::Growing(2 * keys));
+            works
+        }
+        RowName::T10 => vec![Work::Holding(Population::Rows, held(effort, 1_000_000))],
         RowName::T11 => vec![Work::Idle],
-    }
+        RowName::T15 => {
+            let due = [Due::Spread, Due::AtOnce].map(|due| Work::Expiry(due, keys(effort)));
+            [Work::Closed].into_iter().chain(due).collect()
+        }
+        RowName::T16 => vec![Work::Closed],
+    };
+    one_by_one.into_iter().map(|work| vec![work]).collect()
 }
 
 /// Arguments behind the name of a request of T7.
@@ -162,15 +247,37 @@ pub(super) fn partial_arguments(effort: Effort) -> u32 {
     }
 }
 
-fn rounds(options: &Options, row: RowName) -> usize {
+fn rounds(options: &Options, row: RowName, work: Work) -> usize {
+    // One count is exact, and one curve is a picture.
+    if matches!(work, Work::Calls | Work::Growing(_)) {
+        return 1;
+    }
     options.rounds.unwrap_or(match (options.effort, row) {
         (Effort::Full, RowName::T4) => 15,
         (Effort::Quick, RowName::T4) | (Effort::Full, _) => 5,
         // Memory varies little.
-        (Effort::Quick, RowName::T7) => 1,
+        (Effort::Quick, RowName::T7 | RowName::T9 | RowName::T10) => 1,
         (Effort::Quick, _) => 3,
         (Effort::Smoke, _) => 1,
     })
+}
+
+/// Seconds of load that are not measured, and that are.
+fn times(effort: Effort, work: Work) -> (f64, f64) {
+    match (effort, work) {
+        (Effort::Full, Work::Closed | Work::Keys(..) | Work::Among(_)) => (0.5, 2.0),
+        (Effort::Full, Work::Open) => (0.5, 4.0),
+        (Effort::Full, Work::Calls) => (0.3, 0.5),
+        (Effort::Quick, Work::Closed | Work::Keys(..) | Work::Among(_)) => (0.2, 0.6),
+        (Effort::Quick, Work::Open) => (0.2, 1.5),
+        (Effort::Quick, Work::Calls) => (0.1, 0.2),
+        (Effort::Smoke, Work::Open) => (0.05, 0.3),
+        (Effort::Smoke, Work::Closed | Work::Calls | Work::Keys(..) | Work::Among(_)) => (0.05, 0.1),
+        // As long as it takes.
+        (_, Work::Idle | Work::Partial(..) | Work::Holding(..) | Work::Growing(_) | Work::Expiry(..)) => {
+            (0.0, 0.0)
+        }
+    }
 }
 
 fn push_rounds(
@@ -178,40 +285,73 @@ fn push_rounds(
     effort: Effort,
     (row, shape): (RowName, Shape),
     servers: &[&'static str],
-    work: Work,
+    works: &[Work],
     rounds: usize,
 ) {
-    let (warm, seconds) = match (effort, work) {
-        (Effort::Full, Work::Closed | Work::Keys(..)) => (0.5, 2.0),
-        (Effort::Full, Work::Open) => (0.5, 4.0),
-        (Effort::Full, Work::Calls) => (0.3, 0.5),
-        (Effort::Quick, Work::Closed | Work::Keys(..)) => (0.2, 0.6),
-        (Effort::Quick, Work::Open) => (0.2, 1.5),
-        (Effort::Quick, Work::Calls) => (0.1, 0.2),
-        (Effort::Smoke, Work::Open) => (0.05, 0.3),
-        (Effort::Smoke, Work::Closed | Work::Calls | Work::Keys(..)) => (0.05, 0.1),
-        // As long as it takes.
-        (_, Work::Idle | Work::Partial(..)) => (0.0, 0.0),
-    };
     for round in 0..rounds {
         for turn in 0..servers.len() {
             let server = servers[(round + turn) % servers.len()];
-            steps.push(Step { row, shape, server, round, work, warm, seconds });
+            for &work in works {
+                let (warm, seconds) = times(effort, work);
+                steps.push(Step { row, shape, server, round, work, warm, seconds });
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{RowName, Shape, Work, push_rounds};
-    use crate::compare::options::Effort;
+    use clap::Command;
+
+    use super::{FEW_KEYS, Instance, RowName, Shape, Work, push_rounds, steps};
+    use crate::compare::options::{Effort, Options, arguments};
+
+    fn asked(line: &str) -> Options {
+        Options::read(&arguments(Command::new("compare")).get_matches_from(line.split(' '))).unwrap()
+    }
 
     #[test]
     fn every_round_has_every_server_once_and_starts_with_the_next() {
         let mut steps = Vec::new();
         let shape = Shape { connections: 1, depth: 1 };
-        push_rounds(&mut steps, Effort::Quick, (RowName::T4, shape), &["a", "b"], Work::Closed, 3);
+        push_rounds(&mut steps, Effort::Quick, (RowName::T4, shape), &["a", "b"], &[Work::Closed], 3);
         let order: Vec<(usize, &str)> = steps.iter().map(|step| (step.round, step.server)).collect();
         assert_eq!(order, [(0, "a"), (0, "b"), (1, "b"), (1, "a"), (2, "a"), (2, "b")]);
+    }
+
+    #[test]
+    fn works_that_are_compared_with_each_other_follow_each_other() {
+        let (steps, _) = steps(&asked("compare --only T5 --quick"), &["redis", "valkey"], |_, _| true);
+        assert_eq!(steps.len(), 12);
+        for (number, pair) in steps.chunks(2).enumerate() {
+            assert_eq!((pair[0].server, pair[0].round), (pair[1].server, pair[1].round));
+            assert_eq!(pair[0].round, number / 2);
+            assert_eq!(pair[0].work, Work::Among(FEW_KEYS));
+            let instances = [pair[0].instance(), pair[1].instance()];
+            assert_eq!(instances, [Some(Instance::Few), Some(Instance::Main)]);
+        }
+    }
+
+    #[test]
+    fn no_row_meets_more_keys_than_it_names() {
+        for line in ["compare", "compare --quick", "compare --smoke"] {
+            let options = asked(line);
+            let (steps, _) = steps(&options, &["tallyring-uring", "redis"], |_, _| true);
+            let of = |instance| steps.iter().filter(move |step| step.instance() == Some(instance));
+            // T15 has new ones: the rows before it start their own.
+            let main = of(Instance::Main).filter(|step| step.row != RowName::T15);
+            assert!(main.map(|step| step.keys(options.effort)).is_sorted(), "{line}");
+            assert!(of(Instance::Few).all(|step| step.keys(options.effort) == FEW_KEYS), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_does_not_know_is_left_out_and_said() {
+        let know = |server: &str, command: &str| server == "tallyring-uring" && command == "HSET";
+        let (steps, unable) =
+            steps(&asked("compare --only T9,T10 --quick"), &["tallyring-uring", "redis"], know);
+        let said: Vec<(&str, &str)> = unable.iter().map(|unable| (unable.server, unable.command)).collect();
+        assert_eq!(said, [("tallyring-uring", "CL.THROTTLE"), ("redis", "CL.THROTTLE"), ("redis", "HSET")]);
+        assert_eq!(steps.iter().filter(|step| step.row == RowName::T10).count(), 1);
     }
 }

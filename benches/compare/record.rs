@@ -1,4 +1,5 @@
-//! What a run found, raw, and how it is written down: `results.json`, `results.csv`, `summary.md`, `cpu.svg`.
+//! What a run found, raw, and how it is written down: `results.json`, `results.csv`, `summary.md`, `cpu.svg`,
+//! and `memory.svg` where it was measured over numbers of counters.
 //!
 //! Every round is kept, so that another reading of the figures stays possible. Knows no server and no target.
 
@@ -9,11 +10,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::load::expiry::Expiry;
 use crate::load::report::Report;
 
 use super::chart;
 use super::contender::Missing;
+use super::counters::Point;
+use super::curve;
 use super::machine::{self, Facts};
+use super::plan::Unable;
 use super::row::{RowName, Shape};
 use super::summary;
 use super::verdict::Judged;
@@ -54,8 +59,43 @@ pub(super) struct Sample {
     pub(super) per_connection: Option<f64>,
     /// Its growth per byte that was sent to it.
     pub(super) held: Option<f64>,
+    /// What counters cost.
+    pub(super) point: Option<Point>,
+    /// How keys expired.
+    pub(super) expiry: Option<Expiry>,
     /// As the load saw it.
     pub(super) report: Option<Report>,
+}
+
+impl Sample {
+    /// A sample without figures.
+    pub(super) fn blank(
+        (row, shape, work): (RowName, Shape, Work),
+        server: &'static str,
+        round: usize,
+    ) -> Self {
+        Self {
+            row,
+            shape,
+            work,
+            server,
+            round,
+            cpu_us: None,
+            per_key_ns: None,
+            user_us: None,
+            voluntary: None,
+            involuntary: None,
+            server_load: None,
+            system_calls: None,
+            engine: BTreeMap::new(),
+            anonymous: 0,
+            per_connection: None,
+            held: None,
+            point: None,
+            expiry: None,
+            report: None,
+        }
+    }
 }
 
 /// A whole run.
@@ -73,6 +113,8 @@ pub(super) struct Record {
     pub(super) servers: BTreeMap<&'static str, String>,
     /// Servers that were not there.
     pub(super) missing: Vec<Missing>,
+    /// What was not measured, because a server does not know the command.
+    pub(super) unmeasured: Vec<Unable>,
     /// How system calls were counted.
     pub(super) counter: Option<&'static str>,
     /// Why the run ended early, if it did.
@@ -95,6 +137,9 @@ impl Record {
         fs::write(directory.join("results.csv"), self.csv())?;
         fs::write(directory.join("summary.md"), summary::markdown(self))?;
         fs::write(directory.join("cpu.svg"), chart::svg(self))?;
+        if let Some(picture) = curve::svg(self) {
+            fs::write(directory.join("memory.svg"), picture)?;
+        }
         Ok(directory)
     }
 
@@ -102,7 +147,8 @@ impl Record {
         let mut text = String::from(
             "row,connections,depth,work,server,round,operations,rate,cpu_us,user_us,voluntary,involuntary,\
              server_load,generator_load,system_calls,anonymous_bytes,bytes_per_connection,asked_rate,kept_up,\
-             p50_us,p90_us,p99_us,p999_us,p9999_us,max_us,ns_per_key,bytes_per_byte,seed\n",
+             p50_us,p90_us,p99_us,p999_us,p9999_us,max_us,ns_per_key,bytes_per_byte,seed,\
+             counters,bytes_per_counter,dataset_per_counter,key_bytes,gone_s,left,quiet_p99_us,expiring_p99_us\n",
         );
         for sample in &self.samples {
             text.push_str(&csv_line(sample));
@@ -140,10 +186,28 @@ fn csv_line(sample: &Sample) -> String {
         sample.per_key_ns,
         sample.held,
     ];
-    for number in numbers {
-        line.push_str(&number.map_or_else(|| ",".to_owned(), |number| format!(",{number:.4}")));
-    }
+    line.push_str(&cells(&numbers));
     line.push_str(&report.map_or_else(|| ",".to_owned(), |report| format!(",{}", report.seed)));
+    let (point, expiry) = (sample.point.as_ref(), sample.expiry.as_ref());
+    let numbers = [
+        point.map(|point| point.counters as f64),
+        point.map(|point| point.per_counter),
+        point.and_then(|point| point.dataset),
+        point.map(|point| point.key_bytes),
+        expiry.map(|expiry| expiry.gone_s),
+        expiry.map(|expiry| expiry.left as f64),
+        expiry.map(|expiry| expiry.quiet.p99),
+        expiry.map(|expiry| expiry.expiring.p99),
+    ];
+    line.push_str(&cells(&numbers));
     line.push('\n');
     line
+}
+
+/// Numbers as further cells of a line.
+fn cells(numbers: &[Option<f64>]) -> String {
+    numbers
+        .iter()
+        .map(|number| number.map_or_else(|| ",".to_owned(), |number| format!(",{number:.4}")))
+        .collect()
 }

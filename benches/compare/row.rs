@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// A row of the targets.
+/// A row of the targets, in the order in which they are measured: T6 makes the servers hold the many keys that T5 is
+/// about, and none before it is to meet so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RowName {
     /// `INCR`, 50 connections, 64 deep.
@@ -17,15 +18,38 @@ pub(super) enum RowName {
     T4,
     /// Requests that name many keys.
     T6,
+    /// Many keys against few.
+    T5,
     /// Memory of large requests that are not complete.
     T7,
+    /// Memory of counters.
+    T9,
+    /// Memory of counters in rows.
+    T10,
     /// Memory of idle connections.
     T11,
+    /// Keys that expire together.
+    T15,
+    /// Two workers against one.
+    T16,
 }
 
 impl RowName {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 7] = [Self::T1, Self::T2, Self::T3, Self::T4, Self::T6, Self::T7, Self::T11];
+    pub(super) const ALL: [Self; 12] = [
+        Self::T1,
+        Self::T2,
+        Self::T3,
+        Self::T4,
+        Self::T6,
+        Self::T5,
+        Self::T7,
+        Self::T9,
+        Self::T10,
+        Self::T11,
+        Self::T15,
+        Self::T16,
+    ];
 
     /// As the user writes it.
     pub(super) fn text(self) -> &'static str {
@@ -34,16 +58,21 @@ impl RowName {
             Self::T2 => "T2",
             Self::T3 => "T3",
             Self::T4 => "T4",
+            Self::T5 => "T5",
             Self::T6 => "T6",
             Self::T7 => "T7",
+            Self::T9 => "T9",
+            Self::T10 => "T10",
             Self::T11 => "T11",
+            Self::T15 => "T15",
+            Self::T16 => "T16",
         }
     }
 
     /// Reads what the user wrote, for clap.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let row = Self::ALL.into_iter().find(|row| row.text().eq_ignore_ascii_case(text));
-        row.ok_or_else(|| "expected T1, T2, T3, T4, T6, T7 or T11".to_owned())
+        row.ok_or_else(|| format!("expected one of {}", Self::ALL.map(Self::text).join(", ")))
     }
 }
 
@@ -86,6 +115,7 @@ mod tests {
         for row in RowName::ALL {
             assert_eq!(RowName::parse(row.text()), Ok(row));
         }
-        assert!(RowName::parse("T5").is_err());
+        assert!(RowName::ALL.is_sorted());
+        assert!(RowName::parse("T8").is_err());
     }
 }

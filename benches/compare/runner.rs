@@ -3,29 +3,31 @@
 //! Knows servers, loads and samples; judges nothing. A failure ends the run, and what was measured until then is
 //! still recorded.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::load::population::Population;
 use crate::load::report::Report;
 
-use super::contender::{self, Contender, Missing};
+use super::arena::Arena;
+use super::contender::{self, Missing};
+use super::counters::{self, Point};
+use super::expiry;
 use super::machine::{self, Facts};
-use super::measure::{Load, Measured, fill, measure};
+use super::measure::{Load, Measured, measure};
 use super::memory::{self, Cores};
 use super::options::{Effort, Options};
-use super::plan::{self, Step};
+use super::plan::{self, Step, Unable};
 use super::progress::Progress;
 use super::record::{Record, Sample};
-use super::row::{RowName, Shape};
 use super::server::Server;
 use super::statistics::median;
 use super::summary;
 use super::system_calls::Counter;
-use super::verdict;
-use super::work::{BULK_KEYS, Delivery, Many, PIECE, Work};
+use super::verdict::{self, Group};
+use super::work::{BULK_KEYS, Delivery, Due, Many, PIECE, Work};
 
 /// Runs a comparison and writes its record.
 ///
@@ -35,27 +37,20 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, String> {
     let mut wanted: Vec<&str> = options.rows.iter().flat_map(|&row| plan::servers(row)).copied().collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let (mut contenders, mut missing) = contender::gather(options, &wanted);
+    let (contenders, mut missing) = contender::gather(options, &wanted);
     // Only now: whatever builds should have all processors.
     pin(options.load_core)?;
     let machine = Facts::read(options.server_core, options.load_core);
-    let mut arena = BTreeMap::new();
-    contenders.retain(|contender| match Server::start(contender, &[options.server_core]) {
-        Ok(server) => arena.insert(contender.name, server).is_none(),
-        Err(why) => {
-            missing.push(Missing { name: contender.name, why });
-            false
-        }
-    });
+    let arena = Arena::open(options, contenders, &mut missing);
     for Missing { name, why } in &missing {
         eprintln!("missing: {name}: {why}");
     }
-    let present: Vec<&str> = contenders.iter().map(|contender| contender.name).collect();
-    let steps = plan::steps(options, &present);
+    let present: Vec<&str> = arena.contenders().iter().map(|contender| contender.name).collect();
+    let (steps, unmeasured) = plan::steps(options, &present, |name, command| arena.knows(name, command));
     let counter = Counter::find(options.load_core);
-    let mut run = Run { options, contenders, arena, samples: Vec::new(), counter };
+    let mut run = Run { options, arena, samples: Vec::new(), counter };
     let failure = run.all(&steps).err();
-    let record = run.record(machine, missing, failure);
+    let record = run.record(machine, missing, unmeasured, failure);
     println!("{}", summary::markdown(&record));
     let directory = record.write(&record_parent(options)).map_err(|error| format!("no record: {error}"))?;
     println!("record: {}", directory.display());
@@ -90,9 +85,7 @@ pub(super) fn pin(core: usize) -> Result<(), String> {
 
 struct Run<'o> {
     options: &'o Options,
-    contenders: Vec<Contender>,
-    /// Servers of the loaded rows: they live for the whole run, with the same keys.
-    arena: BTreeMap<&'static str, Server>,
+    arena: Arena<'o>,
     samples: Vec<Sample>,
     counter: Option<Counter>,
 }
@@ -101,41 +94,41 @@ impl Run<'_> {
     fn all(&mut self, steps: &[Step]) -> Result<(), String> {
         let total: f64 = steps.iter().map(Step::estimate).sum();
         let bar = Progress::new(total);
-        let mut filled = 0;
-        let mut current = None;
-        for step in steps {
-            if current.is_some_and(|current| current != (step.row, step.shape, step.work)) {
-                self.tell(current, &bar);
-            }
-            current = Some((step.row, step.shape, step.work));
-            let keys = step.keys(self.options.effort);
-            if keys > filled {
-                self.fill(keys, &bar)?;
-                filled = keys;
+        let mut began = Vec::new();
+        for (done, step) in steps.iter().enumerate() {
+            if !began.contains(&step.group()) {
+                began.push(step.group());
+                self.prepare(step, steps, &bar)?;
             }
             bar.say(&format!("{} {} {} {}", step.row.text(), step.shape, step.work, step.server));
-            if let Some(sample) = self.one(step)? {
-                self.samples.push(sample);
-            }
+            let samples = self.one(step)?;
+            self.samples.extend(samples);
             bar.advance(step.estimate());
+            if steps[done + 1..].iter().all(|later| later.group() != step.group()) {
+                self.tell(step.group(), &bar);
+            }
         }
-        self.tell(current, &bar);
         bar.finish();
         Ok(())
     }
 
-    /// Creates so many keys in all servers that live for the whole run.
-    fn fill(&self, keys: u64, bar: &Progress) -> Result<(), String> {
-        for contender in self.contenders.iter().filter(|contender| contender.has_table()) {
-            bar.say(&format!("{}: creating {keys} keys", contender.name));
-            fill(&self.arena[contender.name], &[self.options.load_core], keys)?;
+    /// Readies the servers that the group of `first` asks, each before any of them is measured.
+    fn prepare(&mut self, first: &Step, steps: &[Step], bar: &Progress) -> Result<(), String> {
+        let asked = |step: &Step| Some((step.server, step.instance()?));
+        let row: Vec<_> = steps.iter().filter(|step| step.row == first.row).filter_map(asked).collect();
+        self.arena.keep(&row);
+        let keys = first.keys(self.options.effort);
+        for step in steps.iter().filter(|step| step.group() == first.group() && step.round == 0) {
+            if let Some(which) = asked(step) {
+                bar.say(&format!("{}: starting, creating {keys} keys", step.server));
+                self.arena.prepare(which, keys)?;
+            }
         }
         Ok(())
     }
 
     /// One line about what has just been measured, for whoever watches.
-    fn tell(&self, what: Option<(RowName, Shape, Work)>, bar: &Progress) {
-        let Some((row, shape, work)) = what else { return };
+    fn tell(&self, (row, shape, work): Group, bar: &Progress) {
         let mut line = format!("{} {shape} {work}:", row.text());
         for server in plan::servers(row) {
             let figures = |pick: fn(&Sample) -> Option<f64>| {
@@ -144,13 +137,20 @@ impl Run<'_> {
                 median(&of.filter_map(pick).collect::<Vec<f64>>())
             };
             let figure = match work {
-                Work::Closed => figures(|sample| sample.cpu_us).map(|cpu| format!("{cpu:.3} µs")),
+                Work::Closed | Work::Among(_) => {
+                    figures(|sample| sample.cpu_us).map(|cpu| format!("{cpu:.3} µs"))
+                }
                 Work::Calls => figures(|sample| sample.system_calls).map(|calls| format!("{calls:.3} calls")),
                 Work::Open => figures(|sample| sample.report.as_ref().map(|report| report.latency.p99))
                     .map(|p99| format!("p99 {p99:.0} µs")),
                 Work::Idle => figures(|sample| sample.per_connection).map(|bytes| format!("{bytes:.0} B")),
                 Work::Keys(..) => figures(|sample| sample.per_key_ns).map(|cpu| format!("{cpu:.1} ns")),
                 Work::Partial(..) => figures(|sample| sample.held).map(|held| format!("{held:.3} ×")),
+                Work::Holding(..) | Work::Growing(_) => {
+                    figures(|sample| Some(sample.point?.per_counter)).map(|bytes| format!("{bytes:.1} B"))
+                }
+                Work::Expiry(..) => figures(|sample| Some(sample.expiry.as_ref()?.gone_s))
+                    .map(|seconds| format!("{seconds:.2} s")),
             };
             if let Some(figure) = figure {
                 line.push_str(&format!("  {server} {figure}"));
@@ -159,42 +159,49 @@ impl Run<'_> {
         bar.tell(&line);
     }
 
-    /// Carries out a step; `None` = its figure cannot be had on this machine.
-    fn one(&self, step: &Step) -> Result<Option<Sample>, String> {
-        match step.work {
-            Work::Closed | Work::Keys(..) => self.load(step, None).map(Some),
-            Work::Open => match self.half_capacity(step) {
-                Some(rate) => self.load(step, Some(rate)).map(Some),
-                None => Ok(None),
-            },
-            Work::Calls => match &self.counter {
-                Some(counter) => self.calls(step, counter).map(Some),
-                None => Ok(None),
-            },
-            Work::Idle => self.idle(step).map(Some),
-            Work::Partial(command, delivery) => self.partial(step, command, delivery).map(Some),
-        }
+    /// Carries out a step; no sample = its figure cannot be had on this machine.
+    fn one(&self, step: &Step) -> Result<Vec<Sample>, String> {
+        let sample = match step.work {
+            Work::Closed | Work::Keys(..) | Work::Among(_) => Some(self.load(step, None)?),
+            Work::Open => self.half_capacity(step).map(|rate| self.load(step, Some(rate))).transpose()?,
+            Work::Calls => self.counter.as_ref().map(|counter| self.calls(step, counter)).transpose()?,
+            Work::Idle => Some(self.idle(step)?),
+            Work::Partial(command, delivery) => Some(self.partial(step, command, delivery)?),
+            Work::Holding(population, keys) => return self.grow(step, population, &[keys]),
+            Work::Growing(most) => {
+                let points = plan::points(self.options.effort, most);
+                return self.grow(step, Population::Articles, &points);
+            }
+            Work::Expiry(due, keys) => {
+                self.half_capacity(step).map(|rate| self.expiry(step, due, keys, rate)).transpose()?
+            }
+        };
+        Ok(sample.into_iter().collect())
     }
 
     fn load(&self, step: &Step, rate: Option<f64>) -> Result<Sample, String> {
-        let server = &self.arena[step.server];
-        let measured =
-            measure(server, &[self.options.load_core], &self.ask(step, rate), || Ok(()), |(), _| Ok(()))?;
+        let (server, cores) = self.asked(step);
+        let measured = measure(server, &cores, &self.ask(step, rate), || Ok(()), |(), _| Ok(()))?;
         Ok(sample(step, &measured))
     }
 
+    /// The server that a step asks, and the processors of the load meanwhile.
+    fn asked(&self, step: &Step) -> (&Server, Vec<usize>) {
+        let instance = step.instance().expect("a step with a load asks a server that lives on");
+        (self.arena.server((step.server, instance)), self.arena.load_cores(instance))
+    }
+
     fn calls(&self, step: &Step, counter: &Counter) -> Result<Sample, String> {
-        let server = &self.arena[step.server];
-        let core = self.options.load_core;
+        let (server, cores) = self.asked(step);
         let mut engine = server.info("engine");
         let (mut calls, mut operations) = (0, 0);
-        let watch = || counter.attach(server.pid(), core);
+        let watch = || counter.attach(server.pid(), self.options.load_core);
         let unwatch = |counting: super::system_calls::Counting, report: &Report| {
             calls = counting.calls()?;
             operations = report.operations;
             Ok(())
         };
-        let measured = measure(server, &[core], &self.ask(step, None), watch, unwatch)?;
+        let measured = measure(server, &cores, &self.ask(step, None), watch, unwatch)?;
         let after = server.info("engine");
         for (name, value) in &mut engine {
             *value = after.get(name).copied().unwrap_or(0) - *value;
@@ -208,7 +215,10 @@ impl Run<'_> {
     fn ask(&self, step: &Step, rate: Option<f64>) -> Load {
         let mix = match step.work {
             Work::Keys(command, _) => command.mix_of_keys(BULK_KEYS),
-            Work::Closed | Work::Calls | Work::Open | Work::Idle | Work::Partial(..) => "incr".to_owned(),
+            Work::Closed | Work::Calls | Work::Open | Work::Among(_) => "incr".to_owned(),
+            Work::Idle | Work::Partial(..) | Work::Holding(..) | Work::Growing(_) | Work::Expiry(..) => {
+                unreachable!("{}: these bring their own load", step.work)
+            }
         };
         Load {
             mix,
@@ -218,9 +228,13 @@ impl Run<'_> {
             seconds: step.seconds,
             rate,
             keys: step.keys(self.options.effort),
-            // The servers of a round are asked the same things.
-            seed: self.options.seed.wrapping_mul(1000) + step.round as u64,
+            seed: self.seed(step),
         }
+    }
+
+    /// The servers of a round are asked the same things.
+    fn seed(&self, step: &Step) -> u64 {
+        self.options.seed.wrapping_mul(1000) + step.round as u64
     }
 
     /// Half of what the slower server of this row did under this shape when it was saturated.
@@ -238,7 +252,7 @@ impl Run<'_> {
 
     fn idle(&self, step: &Step) -> Result<Sample, String> {
         let connections = step.shape.connections;
-        let grown = memory::idle(self.contender(step), self.cores(), connections)?;
+        let grown = memory::idle(self.arena.contender(step.server), self.cores(), connections)?;
         Ok(Sample {
             per_connection: Some(grown.per(connections as u64)),
             anonymous: grown.after,
@@ -253,7 +267,8 @@ impl Run<'_> {
             Delivery::Pieces => Some(PIECE),
         };
         let connections = step.shape.connections;
-        let (grown, sent) = memory::partial(self.contender(step), self.cores(), connections, &mix, piece)?;
+        let contender = self.arena.contender(step.server);
+        let (grown, sent) = memory::partial(contender, self.cores(), connections, &mix, piece)?;
         Ok(Sample {
             held: Some(grown.per(sent)),
             per_connection: Some(grown.per(connections as u64)),
@@ -262,23 +277,42 @@ impl Run<'_> {
         })
     }
 
-    fn contender(&self, step: &Step) -> &Contender {
-        let contender = self.contenders.iter().find(|contender| contender.name == step.server);
-        contender.expect("steps are made of contenders that are there")
+    fn grow(&self, step: &Step, population: Population, points: &[u64]) -> Result<Vec<Sample>, String> {
+        let contender = self.arena.contender(step.server);
+        let connections = step.shape.connections;
+        let points =
+            counters::grow(contender, self.cores(), population, connections, points, self.seed(step))?;
+        let sample = |point: Point| Sample { point: Some(point), anonymous: point.bytes, ..blank(step) };
+        Ok(points.into_iter().map(sample).collect())
+    }
+
+    fn expiry(&self, step: &Step, due: Due, keys: u64, rate: f64) -> Result<Sample, String> {
+        let (contender, effort) = (self.arena.contender(step.server), self.options.effort);
+        let load = (step.shape.connections, rate, self.seed(step));
+        let seen = expiry::watch(contender, self.cores(), effort, (due, keys), load)?;
+        Ok(Sample { expiry: Some(seen), ..blank(step) })
     }
 
     fn cores(&self) -> Cores {
         Cores { server: self.options.server_core, load: self.options.load_core }
     }
 
-    fn record(self, machine: Facts, missing: Vec<Missing>, failure: Option<String>) -> Record {
+    fn record(
+        self,
+        machine: Facts,
+        missing: Vec<Missing>,
+        unmeasured: Vec<Unable>,
+        failure: Option<String>,
+    ) -> Record {
+        let contenders = self.arena.contenders().iter();
         Record {
             date: machine::today(),
             commit: machine::commit(),
             flags: self.options.shown(),
             machine,
-            servers: self.contenders.iter().map(|contender| (contender.name, contender.version())).collect(),
+            servers: contenders.map(|contender| (contender.name, contender.version())).collect(),
             missing,
+            unmeasured,
             counter: self.counter.as_ref().map(Counter::name),
             failure,
             verdicts: verdict::judge(&self.samples),
@@ -308,23 +342,5 @@ fn sample(step: &Step, measured: &Measured) -> Sample {
 }
 
 fn blank(step: &Step) -> Sample {
-    Sample {
-        row: step.row,
-        shape: step.shape,
-        work: step.work,
-        server: step.server,
-        round: step.round,
-        cpu_us: None,
-        per_key_ns: None,
-        held: None,
-        user_us: None,
-        voluntary: None,
-        involuntary: None,
-        server_load: None,
-        system_calls: None,
-        engine: BTreeMap::new(),
-        anonymous: 0,
-        per_connection: None,
-        report: None,
-    }
+    Sample::blank(step.group(), step.server, step.round)
 }

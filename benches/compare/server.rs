@@ -112,6 +112,21 @@ impl Server {
         line.trim_end().strip_prefix(':')?.parse().ok()
     }
 
+    /// Whether it says that it knows a command.
+    pub(super) fn knows(&self, command: &str) -> bool {
+        let request = format!("*3\r\n$7\r\nCOMMAND\r\n$4\r\nINFO\r\n${}\r\n{command}\r\n", command.len());
+        let Ok((header, mut rest)) = ask(self.port, request.as_bytes()) else { return false };
+        let mut line = String::new();
+        // An array of one: the command's own array, or a null of whatever kind.
+        header == "*1\r\n" && rest.read_line(&mut line).is_ok() && line.starts_with('*') && line != "*-1\r\n"
+    }
+
+    /// Asks for memory that it has freed to be given back to the system; what it answers does not matter.
+    pub(super) fn purge(&self) {
+        // One that does not know this keeps what it keeps.
+        let _ = ask(self.port, b"*2\r\n$6\r\nMEMORY\r\n$5\r\nPURGE\r\n");
+    }
+
     fn end(&mut self) -> io::Result<()> {
         if self.child.try_wait()?.is_some() {
             return Ok(());

@@ -1,11 +1,13 @@
 //! A record as a page of tables, for people. Knows what a record holds, and Markdown.
 
 use super::contender::NAMES;
+use super::plan;
 use super::record::{Record, Sample};
 use super::row::{RowName, Shape};
 use super::statistics::{Spread, spread};
+use super::tables;
 use super::verdict::{Judged, shapes};
-use super::work::{BULK_KEYS, Many, Work};
+use super::work::{BULK_KEYS, Work};
 
 /// The summary.
 pub(super) fn markdown(record: &Record) -> String {
@@ -20,6 +22,12 @@ pub(super) fn markdown(record: &Record) -> String {
             text.push_str(&format!("- {}: {}\n", missing.name, missing.why));
         }
     }
+    if !record.unmeasured.is_empty() {
+        text.push_str("\nNot measured, because the server does not know the command:\n");
+        for plan::Unable { row, work, server, command } in &record.unmeasured {
+            text.push_str(&format!("- {}, {work}: {server}, `{command}`\n", row.text()));
+        }
+    }
     text.push_str(&verdicts(&record.verdicts));
     for (row, shape) in shapes(&record.samples) {
         let samples: Vec<&Sample> =
@@ -31,6 +39,10 @@ pub(super) fn markdown(record: &Record) -> String {
         text.push_str(&matrix(&samples, 1, |sample| sample.per_key_ns));
         text.push_str(&matrix(&samples, 3, |sample| sample.held));
         text.push_str(&idle(&samples));
+        text.push_str(&tables::among(&samples));
+        text.push_str(&tables::holding(&samples));
+        text.push_str(&tables::growing(&samples));
+        text.push_str(&tables::expiry(&samples));
     }
     text
 }
@@ -70,6 +82,14 @@ fn title(row: RowName, shape: Shape) -> String {
         (RowName::T7, _) => {
             format!("{} requests sent but for the last 10 bytes: memory held ÷ bytes sent", shape.connections)
         }
+        (RowName::T9 | RowName::T10, _) => "memory of a fresh server, bytes per counter".to_owned(),
+        (RowName::T15, _) => {
+            format!("keys whose deadlines fall into one second; `INCR`, {} connections", shape.connections)
+        }
+        (RowName::T16, depth) => format!(
+            "`INCR`, {} connections, {depth} deep; servers and load on the same processors",
+            shape.connections
+        ),
         (RowName::T11, _) => format!("{} idle connections after one `INCR`", shape.connections),
         (_, 1) => format!("`INCR`, {} connections, unpipelined", shape.connections),
         (_, depth) => format!("`INCR`, {} connections, {depth} deep", shape.connections),
@@ -141,7 +161,7 @@ fn load_bound(samples: &[&Sample]) -> String {
     let names: Vec<&str> = NAMES
         .into_iter()
         .filter(|&server| {
-            let saturated = |work| matches!(work, Work::Closed | Work::Keys(..));
+            let saturated = |work| matches!(work, Work::Closed | Work::Keys(..) | Work::Among(_));
             let of = samples.iter().filter(|sample| sample.server == server && saturated(sample.work));
             let idle =
                 of.filter_map(|sample| Some((sample.server_load?, sample.report.as_ref()?.generator_load)));
@@ -195,7 +215,7 @@ fn open(samples: &[&Sample]) -> String {
 }
 
 /// One figure of a row's different works, a column each. A server that cannot do a work has an empty cell.
-fn matrix(samples: &[&Sample], digits: usize, pick: fn(&Sample) -> Option<f64>) -> String {
+pub(super) fn matrix(samples: &[&Sample], digits: usize, pick: fn(&Sample) -> Option<f64>) -> String {
     let mut works: Vec<Work> = Vec::new();
     for sample in samples.iter().filter(|sample| pick(sample).is_some()) {
         if !works.contains(&sample.work) {
@@ -219,9 +239,6 @@ fn matrix(samples: &[&Sample], digits: usize, pick: fn(&Sample) -> Option<f64>) 
             text.push_str(&format!("| {server} | {} |\n", cells.collect::<Vec<String>>().join(" | ")));
         }
     }
-    if works.iter().any(|work| matches!(work, Work::Keys(Many::Mincrby, _))) {
-        text.push_str("\n`MINCRBY` is ours alone: peers have no figures for it.\n");
-    }
     text
 }
 
@@ -240,12 +257,13 @@ fn idle(samples: &[&Sample]) -> String {
     text
 }
 
-fn shown(value: Spread, digits: usize) -> String {
+/// A median, and least and greatest beside it.
+pub(super) fn shown(value: Spread, digits: usize) -> String {
     format!("{:.digits$} ({:.digits$}–{:.digits$})", value.median, value.low, value.high)
 }
 
 /// Decimal places that leave three significant digits or so.
-fn digits(value: f64) -> usize {
+pub(super) fn digits(value: f64) -> usize {
     match value {
         value if value >= 100.0 => 0,
         value if value >= 2.0 => 2,

@@ -1,4 +1,4 @@
-//! The targets T1 to T4, T6, T7 and T11 as data, and whether a run met them.
+//! The targets as data, and whether a run met them.
 //!
 //! A target without its figures is neither met nor missed: it says what is not there.
 
@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::contender::{BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, REDIS, VALKEY};
+use crate::load::population::Population;
+
+use super::contender::{BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, OURS_TWO, REDIS, VALKEY};
 use super::record::Sample;
 use super::row::{RowName, Shape};
 use super::statistics::{Spread, median, paired_ratio, spread};
-use super::work::{Many, Work};
+use super::work::{FEW_KEYS, Many, Work};
 
 /// A figure of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,16 @@ pub(super) enum Metric {
     Key(Many),
     /// Memory held per byte sent of this command, whose end is still to come.
     Held(Many),
+    /// Processor time per operation among many keys.
+    Among,
+    /// Memory per counter of these keys.
+    Counter(Population),
+    /// The same without the key's own bytes.
+    BesideKey(Population),
+    /// Seconds until keys that expire together are gone.
+    Gone,
+    /// Latency that 99 % of the requests stay below while keys expire, in terms of what it was before.
+    Expiring,
 }
 
 impl Metric {
@@ -41,6 +53,11 @@ impl Metric {
             Self::Connection => "bytes per idle connection",
             Self::Key(_) => "ns of CPU per key",
             Self::Held(_) => "memory held ÷ bytes sent",
+            Self::Among => "CPU/op",
+            Self::Counter(_) => "bytes per counter",
+            Self::BesideKey(_) => "bytes per counter beside its key",
+            Self::Gone => "seconds until all are gone",
+            Self::Expiring => "p99 while keys expire ÷ before",
         }
     }
 
@@ -53,6 +70,11 @@ impl Metric {
             Self::Connection => work == Work::Idle,
             Self::Key(command) => matches!(work, Work::Keys(of, _) if of == command),
             Self::Held(command) => matches!(work, Work::Partial(of, _) if of == command),
+            Self::Among => matches!(work, Work::Among(keys) if keys > FEW_KEYS),
+            Self::Counter(population) | Self::BesideKey(population) => {
+                matches!(work, Work::Holding(of, _) if of == population)
+            }
+            Self::Gone | Self::Expiring => matches!(work, Work::Expiry(..)),
         }
     }
 
@@ -61,23 +83,42 @@ impl Metric {
         let kept = sample.report.as_ref().filter(|report| report.kept_up);
         let latency = kept.map(|report| report.latency);
         match self {
-            Self::Cpu => sample.cpu_us,
+            Self::Cpu | Self::Among => sample.cpu_us,
             Self::Calls => sample.system_calls,
             Self::P50 => latency.map(|latency| latency.p50),
             Self::P99 => latency.map(|latency| latency.p99),
             Self::Connection => sample.per_connection,
             Self::Key(_) => sample.per_key_ns,
             Self::Held(_) => sample.held,
+            Self::Counter(_) => sample.point.map(|point| point.per_counter),
+            Self::BesideKey(_) => sample.point.map(|point| point.per_counter - point.key_bytes),
+            // Where some were left, the time they were waited for: it was at least that.
+            Self::Gone => sample.expiry.as_ref().map(|expiry| expiry.gone_s),
+            Self::Expiring => {
+                let kept = sample.expiry.as_ref().filter(|expiry| expiry.kept_up);
+                kept.map(|expiry| expiry.expiring.p99 / expiry.quiet.p99)
+            }
         }
     }
 }
 
-/// One target: `metric` of `ours` is at most `bound` × the better of `against` (or `bound` itself against nobody).
+/// What a figure is compared with.
+#[derive(Clone, Copy, Debug)]
+enum Against {
+    /// Nothing: the bound is the figure's own.
+    Nothing,
+    /// The best of these, under the same work.
+    Best(&'static [&'static str]),
+    /// The same server's, under another work of the row and shape.
+    Itself(Work),
+}
+
+/// One target: `metric` of `ours` is at most `bound` × what it is compared with.
 struct Target {
     row: RowName,
     metric: Metric,
     ours: &'static str,
-    against: &'static [&'static str],
+    against: Against,
     bound: f64,
     /// Bound of the interval's upper end, where there is one.
     upper: Option<f64>,
@@ -85,11 +126,18 @@ struct Target {
     connections: usize,
 }
 
-const fn target(row: RowName, metric: Metric, against: &'static [&'static str], bound: f64) -> Target {
+/// At most `bound` × the best of some.
+const fn target(row: RowName, metric: Metric, best: &'static [&'static str], bound: f64) -> Target {
+    Target { against: Against::Best(best), ..own(row, metric, bound) }
+}
+
+/// At most `bound`.
+const fn own(row: RowName, metric: Metric, bound: f64) -> Target {
+    let against = Against::Nothing;
     Target { row, metric, ours: OURS, against, bound, upper: None, connections: 0 }
 }
 
-const TARGETS: [Target; 16] = [
+const TARGETS: [Target; 26] = [
     target(RowName::T1, Metric::Cpu, &[REDIS, VALKEY], 0.50),
     target(RowName::T2, Metric::Cpu, &[REDIS, VALKEY], 0.70),
     target(RowName::T3, Metric::Cpu, &[REDIS], 0.90),
@@ -100,12 +148,22 @@ const TARGETS: [Target; 16] = [
     Target { connections: 50, ..target(RowName::T4, Metric::Calls, &[OURS_EPOLL_BUILD], 0.1) },
     target(RowName::T4, Metric::P50, &[OURS_EPOLL_BUILD], 1.05),
     target(RowName::T4, Metric::P99, &[OURS_EPOLL_BUILD], 1.05),
-    target(RowName::T6, Metric::Key(Many::Mget), &[], 45.0),
-    target(RowName::T6, Metric::Key(Many::Mincrby), &[], 60.0),
-    target(RowName::T7, Metric::Held(Many::Mget), &[], 0.05),
-    target(RowName::T7, Metric::Held(Many::Mset), &[], 1.15),
-    target(RowName::T11, Metric::Connection, &[], 400.0),
-    Target { ours: OURS_EPOLL, ..target(RowName::T11, Metric::Connection, &[], 400.0) },
+    Target { against: Against::Itself(Work::Among(FEW_KEYS)), ..own(RowName::T5, Metric::Among, 1.25) },
+    target(RowName::T5, Metric::Among, &[REDIS], 0.5),
+    own(RowName::T6, Metric::Key(Many::Mget), 45.0),
+    own(RowName::T6, Metric::Key(Many::Mincrby), 60.0),
+    own(RowName::T7, Metric::Held(Many::Mget), 0.05),
+    own(RowName::T7, Metric::Held(Many::Mset), 1.15),
+    own(RowName::T9, Metric::Counter(Population::Articles), 16.0),
+    own(RowName::T9, Metric::BesideKey(Population::Words), 16.0),
+    own(RowName::T9, Metric::Counter(Population::Timed), 32.0),
+    own(RowName::T9, Metric::BesideKey(Population::Throttles), 32.0),
+    own(RowName::T10, Metric::Counter(Population::Rows), 10.0),
+    own(RowName::T11, Metric::Connection, 400.0),
+    Target { ours: OURS_EPOLL, ..own(RowName::T11, Metric::Connection, 400.0) },
+    own(RowName::T15, Metric::Gone, 2.0),
+    own(RowName::T15, Metric::Expiring, 1.5),
+    Target { ours: OURS_TWO, ..target(RowName::T16, Metric::Cpu, &[OURS], 1.25) },
 ];
 
 /// A target and what came of it.
@@ -192,24 +250,25 @@ fn judge_one(samples: &[Sample], target: &Target, group: Group) -> Judged {
     let (row, shape, work) = group;
     let of = |server| values(samples, group, server, target.metric);
     let ours = of(target.ours);
-    let better = target
-        .against
-        .iter()
-        .filter_map(|&server| Some((server, median(&all(&of(server)))?)))
-        .min_by(|(_, one), (_, other)| one.total_cmp(other));
-    let value = match better {
-        Some((server, _)) => ratio(&ours, &of(server)),
-        None if target.against.is_empty() => spread(&all(&ours)),
-        None => None,
-    };
-    let against = match better {
-        Some((server, _)) => format!(" ÷ {server}"),
-        None if target.against.is_empty() => String::new(),
-        None => format!(" ÷ {} (no figures)", target.against.join(" or ")),
+    let (value, against) = match target.against {
+        Against::Nothing => (spread(&all(&ours)), String::new()),
+        Against::Itself(base) => {
+            let base_values = values(samples, (row, shape, base), target.ours, target.metric);
+            (ratio(&ours, &base_values), format!(" ÷ {base}"))
+        }
+        Against::Best(servers) => {
+            let medians = servers.iter().filter_map(|&server| Some((server, median(&all(&of(server)))?)));
+            match medians.min_by(|(_, one), (_, other)| one.total_cmp(other)) {
+                Some((server, _)) => (ratio(&ours, &of(server)), format!(" ÷ {server}")),
+                None => (None, format!(" ÷ {} (no figures)", servers.join(" or "))),
+            }
+        }
     };
     let which = match work {
-        Work::Keys(..) | Work::Partial(..) => format!(", {work}"),
-        Work::Closed | Work::Calls | Work::Open | Work::Idle => String::new(),
+        Work::Keys(..) | Work::Partial(..) | Work::Among(_) | Work::Holding(..) | Work::Expiry(..) => {
+            format!(", {work}")
+        }
+        Work::Closed | Work::Calls | Work::Open | Work::Idle | Work::Growing(_) => String::new(),
     };
     let met = value
         .map(|value| value.median <= target.bound && target.upper.is_none_or(|upper| value.high <= upper));
@@ -228,28 +287,15 @@ fn judge_one(samples: &[Sample], target: &Target, group: Group) -> Judged {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Many, Metric, RowName, Sample, Shape, Work, judge, ratio};
+    use super::{FEW_KEYS, Many, Metric, Population, RowName, Sample, Shape, Work, judge, ratio};
+    use crate::compare::counters::Point;
+    use crate::compare::work::Due;
+    use crate::load::expiry::Expiry;
+    use crate::load::report::Latency;
 
     fn sample(row: RowName, server: &'static str, round: usize, cpu: f64) -> Sample {
-        Sample {
-            row,
-            shape: Shape { connections: 50, depth: 64 },
-            work: Work::Closed,
-            server,
-            round,
-            cpu_us: Some(cpu),
-            per_key_ns: None,
-            held: None,
-            user_us: None,
-            voluntary: None,
-            involuntary: None,
-            server_load: None,
-            system_calls: None,
-            engine: BTreeMap::new(),
-            anonymous: 0,
-            per_connection: None,
-            report: None,
-        }
+        let shape = Shape { connections: 50, depth: 64 };
+        Sample { cpu_us: Some(cpu), ..Sample::blank((row, shape, Work::Closed), server, round) }
     }
 
     #[test]
@@ -307,5 +353,75 @@ mod tests {
         let cpu = judged.iter().find(|judged| judged.what.starts_with(Metric::Cpu.text())).unwrap();
         assert!(cpu.value.unwrap().median < 1.0);
         assert_eq!(cpu.met, Some(cpu.value.unwrap().high <= 1.03));
+    }
+
+    #[test]
+    fn many_keys_are_compared_with_few_of_the_same_round() {
+        let of = |keys, server, round, cpu| Sample {
+            work: Work::Among(keys),
+            ..sample(RowName::T5, server, round, cpu)
+        };
+        let mut samples = Vec::new();
+        for (round, slow) in [(0, 1.0), (1, 3.0), (2, 1.0)] {
+            samples.push(of(FEW_KEYS, "tallyring-uring", round, 0.2 * slow));
+            samples.push(of(10_000_000, "tallyring-uring", round, 0.24 * slow));
+            samples.push(of(10_000_000, "redis", round, 0.6 * slow));
+        }
+        let judged = judge(&samples);
+        let found: Vec<(f64, Option<bool>)> =
+            judged.iter().map(|judged| (judged.value.unwrap().high, judged.met)).collect();
+        assert!((found[0].0 - 1.2).abs() < 1e-9 && (found[1].0 - 0.4).abs() < 1e-9, "{found:?}");
+        assert!(found.iter().all(|(_, met)| *met == Some(true)));
+        assert!(judged[0].what.ends_with("among 10000000 keys ÷ among 1000 keys"), "{}", judged[0].what);
+    }
+
+    #[test]
+    fn keys_that_say_nothing_may_cost_their_own_bytes_too() {
+        let of = |population, per_counter| Sample {
+            work: Work::Holding(population, 10),
+            point: Some(Point { counters: 10, per_counter, dataset: None, key_bytes: 16.0, bytes: 0 }),
+            ..sample(RowName::T9, "tallyring-uring", 0, 0.0)
+        };
+        let samples =
+            [of(Population::Words, 32.0), of(Population::Articles, 16.5), of(Population::Days, 99.0)];
+        let met: Vec<Option<bool>> = judge(&samples).iter().map(|judged| judged.met).collect();
+        assert_eq!(met, [Some(true), Some(false)]);
+    }
+
+    #[test]
+    fn keys_that_stay_miss_their_target_and_a_late_generator_says_nothing() {
+        let latency = |p99| Latency { p99, ..Latency::default() };
+        let expiry = Expiry {
+            due: 10,
+            spread_ms: 1000,
+            asked_rate: 1.0,
+            creating_s: 0.0,
+            gone_s: 20.0,
+            left: 3,
+            quiet: latency(10.0),
+            expiring: latency(14.0),
+            late: latency(0.0),
+            kept_up: true,
+        };
+        let of = |kept_up| Sample {
+            work: Work::Expiry(Due::Spread, 10),
+            expiry: Some(Expiry { kept_up, ..expiry.clone() }),
+            ..sample(RowName::T15, "tallyring-uring", 0, 0.0)
+        };
+        let met = |sample| judge(&[sample]).iter().map(|judged| judged.met).collect::<Vec<Option<bool>>>();
+        assert_eq!(met(of(true)), [Some(false), Some(true)]);
+        assert_eq!(met(of(false)), [Some(false), None]);
+    }
+
+    #[test]
+    fn two_workers_are_compared_with_one() {
+        let samples = [
+            sample(RowName::T16, "tallyring-uring", 0, 0.20),
+            sample(RowName::T16, "tallyring-uring-2-workers", 0, 0.26),
+            sample(RowName::T16, "redis", 0, 0.10),
+        ];
+        let judged = judge(&samples);
+        assert_eq!((judged.len(), judged[0].met), (1, Some(false)));
+        assert!(judged[0].what.ends_with("÷ tallyring-uring"), "{}", judged[0].what);
     }
 }

@@ -4,8 +4,16 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::load::population::Population;
+
 /// Keys that one request of T6 names.
 pub(super) const BULK_KEYS: u32 = 10_000;
+
+/// Keys of T5 that stay in a processor's nearest caches.
+pub(super) const FEW_KEYS: u64 = 1_000;
+
+/// Commands that not every server has; see [`Work::needs`].
+pub(super) const COMMANDS: [&str; 3] = ["MINCRBY", "HSET", "CL.THROTTLE"];
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +30,14 @@ pub(super) enum Work {
     Keys(Many, u64),
     /// Large requests sent but for their ends.
     Partial(Many, Delivery),
+    /// Saturating load on so many keys, which are all there are.
+    Among(u64),
+    /// A fresh server with so many keys.
+    Holding(Population, u64),
+    /// A fresh server with more and more keys, as many as that in the end.
+    Growing(u64),
+    /// So many keys that expire together, under load.
+    Expiry(Due, u64),
 }
 
 /// As records name it.
@@ -37,8 +53,56 @@ impl fmt::Display for Work {
             Self::Partial(command, Delivery::Pieces) => {
                 write!(f, "{} by {PIECE}-byte sends", command.text())
             }
+            Self::Among(keys) => write!(f, "among {keys} keys"),
+            Self::Holding(population, keys) => write!(f, "{keys} {}", shown(*population)),
+            Self::Growing(keys) => write!(f, "up to {keys} {}", shown(Population::Articles)),
+            Self::Expiry(Due::Spread, keys) => write!(f, "{keys} deadlines all over a second"),
+            Self::Expiry(Due::AtOnce, keys) => write!(f, "{keys} deadlines at once"),
         }
     }
+}
+
+/// What a population is made of, for people.
+fn shown(population: Population) -> &'static str {
+    match population {
+        Population::Articles => "× views:article:N",
+        Population::Days => "× user:N:day:DATE",
+        Population::Words => "keys of 16 letters",
+        Population::Timed => "× views:article:N with a deadline",
+        Population::Rows => "rows of 8 counters",
+        Population::Throttles => "CL.THROTTLE keys",
+        Population::Sessions => "× session:N with a deadline",
+    }
+}
+
+impl Work {
+    /// The command that not every server has, without which it cannot do this.
+    pub(super) fn needs(self) -> Option<&'static str> {
+        match self {
+            Self::Keys(Many::Mincrby, _) => Some("MINCRBY"),
+            Self::Holding(Population::Rows, _) => Some("HSET"),
+            Self::Holding(Population::Throttles, _) => Some("CL.THROTTLE"),
+            Self::Closed
+            | Self::Calls
+            | Self::Open
+            | Self::Idle
+            | Self::Keys(Many::Mget | Many::Mset, _)
+            | Self::Partial(..)
+            | Self::Among(_)
+            | Self::Holding(..)
+            | Self::Growing(_)
+            | Self::Expiry(..) => None,
+        }
+    }
+}
+
+/// How deadlines that fall into the same second lie in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Anywhere.
+    Spread,
+    /// All at its beginning: `EXPIREAT` knows whole seconds only.
+    AtOnce,
 }
 
 impl Serialize for Work {

@@ -53,6 +53,14 @@ impl Population {
         }
     }
 
+    /// Counters that one key holds.
+    pub(crate) fn counters(self) -> u64 {
+        match self {
+            Self::Rows => FIELDS,
+            Self::Articles | Self::Days | Self::Words | Self::Timed | Self::Throttles | Self::Sessions => 1,
+        }
+    }
+
     /// Keys that one request can create; where it is one, pipelines make up for it.
     pub(crate) fn most_per_request(self) -> u32 {
         match self {
