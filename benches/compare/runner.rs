@@ -287,9 +287,10 @@ impl Run<'_> {
     }
 
     fn expiry(&self, step: &Step, due: Due, keys: u64, rate: f64) -> Result<Sample, String> {
-        let (contender, effort) = (self.arena.contender(step.server), self.options.effort);
-        let load = (step.shape.connections, rate, self.seed(step));
-        let seen = expiry::watch(contender, self.cores(), effort, (due, keys), load)?;
+        let contender = self.arena.contender(step.server);
+        let (connections, seed) = (step.shape.connections, self.seed(step));
+        let asked = expiry::Asked { due, keys, connections, rate, seed };
+        let seen = expiry::watch(contender, self.cores(), self.options.effort, asked)?;
         Ok(Sample { expiry: Some(seen), ..blank(step) })
     }
 
