@@ -71,6 +71,12 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// Appends what the arguments lie in, and where they lie in it; [`Args::new`] makes the same arguments of both.
+    pub fn copy_to(&self, bytes: &mut Vec<u8>, spans: &mut Vec<Span>) {
+        bytes.extend_from_slice(self.bytes);
+        spans.extend_from_slice(self.spans);
+    }
+
     /// The arguments from `index` on, as a request of their own (`COMMAND GETKEYS`).
     pub fn skip(&self, index: usize) -> Self {
         let ArgsIter { bytes, spans, walked, remaining } = self.tail(index);

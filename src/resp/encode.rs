@@ -60,6 +60,21 @@ impl<'a> Encoder<'a> {
         self.errors
     }
 
+    /// An encoder that writes where this one does. What became of it is told with [`Encoder::catch_up`].
+    pub fn lend(&mut self) -> Encoder<'_> {
+        Encoder {
+            block: &mut *self.block,
+            spill: &mut *self.spill,
+            protocol: self.protocol,
+            errors: self.errors,
+        }
+    }
+
+    /// Goes on where a lent encoder ended, which had come to this version and number of errors.
+    pub fn catch_up(&mut self, protocol: Protocol, errors: u32) {
+        (self.protocol, self.errors) = (protocol, errors);
+    }
+
     /// Changes the version, from the next reply on (`HELLO`, `RESET`).
     pub fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
@@ -134,6 +149,14 @@ impl<'a> Encoder<'a> {
         self.block.extend_from_slice(b"\r\n");
         self.block.extend_from_slice(digits);
         self.block.extend_from_slice(b"\r\n");
+    }
+
+    /// A float in its decimal form: `,value` in RESP3, a bulk string in RESP2.
+    pub fn double(&mut self, decimal: &[u8]) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(decimal),
+            Protocol::Resp3 => self.line(b',', decimal),
+        }
     }
 
     /// Text with a format hint: a verbatim string in RESP3, a bulk string in RESP2.

@@ -5,4 +5,6 @@
 pub mod args;
 pub mod decode;
 pub mod encode;
+pub mod extended;
 pub mod integer;
+mod natural;
