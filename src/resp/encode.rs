@@ -92,7 +92,7 @@ impl<'a> Encoder<'a> {
         self.put(b"+OK\r\n");
     }
 
-    /// `-text`. The text starts with its code (`ERR`, `WRONGTYPE` …). Line ends inside become blanks, as in Redis.
+    /// `-text`. The text starts with its code (`ERR`, `WRONGTYPE` …). Line ends inside become blanks, those at its end nothing, as in Redis.
     pub fn error(&mut self, text: impl AsRef<[u8]>) {
         self.error_parts([text.as_ref()]);
     }
@@ -101,14 +101,14 @@ impl<'a> Encoder<'a> {
     pub fn error_parts<'p>(&mut self, parts: impl IntoIterator<Item = &'p [u8]>) {
         self.errors += 1;
         self.put(b"-");
+        // Those at the end are left out.
+        let mut line_ends = 0;
         for part in parts {
-            for piece in part.split_inclusive(|&byte| byte == b'\r' || byte == b'\n') {
-                match piece.split_last() {
-                    Some((b'\r' | b'\n', head)) => {
-                        self.put(head);
-                        self.put(b" ");
-                    }
-                    _ => self.put(piece),
+            for (at, piece) in part.split(|&byte| byte == b'\r' || byte == b'\n').enumerate() {
+                line_ends += usize::from(at > 0);
+                if !piece.is_empty() {
+                    (0..std::mem::take(&mut line_ends)).for_each(|_| self.put(b" "));
+                    self.put(piece);
                 }
             }
         }

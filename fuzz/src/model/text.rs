@@ -57,9 +57,11 @@ impl Reply {
         self.line('+', text);
     }
 
-    /// Line ends in an error become blanks.
+    /// Line ends in an error become blanks, those at its end nothing.
     pub(super) fn error(&mut self, text: impl AsRef<[u8]>) {
-        let text = text.as_ref().iter().map(|byte| if b"\r\n".contains(byte) { b' ' } else { *byte });
+        let text = text.as_ref();
+        let end = text.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
+        let text = text[..end].iter().map(|byte| if b"\r\n".contains(byte) { b' ' } else { *byte });
         self.line('-', text.collect::<Vec<u8>>());
     }
 
