@@ -264,6 +264,8 @@ pub struct Connection {
     pub eof: bool,
     /// A reply comes later; requests behind it wait.
     pub pending: bool,
+    /// Its next request waits for the end of a pause; is on the worker's list for it.
+    pub paused: bool,
     /// Had its share of the turn; goes on with the next.
     pub throttled: bool,
     /// Waits for replies to leave; is on the worker's list for it.
@@ -295,6 +297,7 @@ impl Connection {
             phase: Phase::Open,
             eof: false,
             pending: false,
+            paused: false,
             throttled: false,
             stalled: false,
             overrun: false,
@@ -324,7 +327,11 @@ impl Connection {
     /// Whether its next request may be executed now.
     #[inline]
     pub fn runnable(&self) -> bool {
-        self.phase == Phase::Open && !self.pending && !self.throttled && (!self.stalled || self.overrun)
+        self.phase == Phase::Open
+            && !self.pending
+            && !self.paused
+            && !self.throttled
+            && (!self.stalled || self.overrun)
     }
 
     /// What it wants, `durable` being the position up to which changes are safe.
@@ -383,8 +390,8 @@ impl Connection {
     /// Draws the conclusions from what happened last: which phase it is in now. True = the phase is new.
     pub fn settle(&mut self) -> bool {
         let before = self.phase;
-        if self.phase == Phase::Open && self.eof && self.runnable() {
-            // Whatever waits undecoded is the beginning of a request that will never be complete.
+        if self.phase == Phase::Open && self.eof && (self.runnable() || self.paused) {
+            // Nobody waits for the end of a pause any more. Whatever waits undecoded is the beginning of a request that will never be complete.
             self.phase = Phase::Finishing;
         }
         if self.phase == Phase::Finishing && self.unsent() == 0 && !self.pending {

@@ -46,6 +46,9 @@ pub const RUNTIME_SENDS: usize = 64;
 /// Bytes of one outgoing block. A batch of integer replies fits many times; a bulk reply spills to the next.
 pub const OUT_BLOCK_BYTES: usize = 16 * 1024;
 
+/// Bytes for a reply that nobody wants, over and over: it is in nobody's way in the cache.
+pub const SCRATCH_BYTES: usize = 512;
+
 /// Empty outgoing blocks that a worker keeps for reuse; those above go back to the allocator.
 pub const OUT_BLOCKS_KEPT: usize = 256;
 

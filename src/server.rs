@@ -53,6 +53,11 @@ impl ServerError {
 pub fn run(config: Config) -> Result<(), ServerError> {
     let signals = block_signals()?;
     let server = Server::start(config)?;
+    server.shared().name_stopper(Box::new(|| {
+        if let Err(errno) = nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGTERM) {
+            log::error!("cannot end as a client wishes: {errno}");
+        }
+    }));
     let signal = loop {
         match signals.wait() {
             Ok(signal) => break signal,

@@ -12,6 +12,7 @@ mod execute;
 mod host;
 mod mailbox;
 mod patience;
+mod pause;
 mod questions;
 mod refusals;
 mod strangers;
@@ -109,6 +110,12 @@ pub struct Worker {
     throttled: VecDeque<Token>,
     /// Connections whose replies wait to leave before more is executed.
     stalled: VecDeque<Token>,
+    /// Connections whose next request waits for the end of a pause.
+    paused: VecDeque<Token>,
+    /// Connections that are told after a time that there are no replicas.
+    waiting: Vec<(u64, Token)>,
+    /// Where replies go that nobody wants.
+    scratch: Vec<u8>,
     /// Connections that linger, with the time at which that ends; in order, since all linger equally long.
     lingering: VecDeque<(u64, Token)>,
     /// Connections that had not authenticated when they were opened, with the time by which they must have; in order.
@@ -152,6 +159,9 @@ impl Worker {
             changed: VecDeque::with_capacity(256),
             throttled: VecDeque::with_capacity(256),
             stalled: VecDeque::with_capacity(256),
+            paused: VecDeque::new(),
+            waiting: Vec::new(),
+            scratch: Vec::with_capacity(limits::SCRATCH_BYTES),
             lingering: VecDeque::new(),
             strangers: VecDeque::new(),
             slots: 0,
@@ -277,6 +287,7 @@ impl Worker {
         }
         let Some(mut connection) = self.take(token) else { return };
         connection.input.clear(&mut self.spare);
+        connection.session.forget_transaction(&self.shared.table);
         if let Some(outgoing) = connection.outgoing.take() {
             self.pool.recycle(outgoing);
         }
@@ -298,6 +309,8 @@ impl Worker {
                 self.resume(token);
             }
         }
+        self.check_paused();
+        self.check_waiting();
         self.check_stalled();
         self.check_lingering();
         self.check_strangers();
@@ -339,6 +352,7 @@ impl Worker {
     pub fn handle_end(&mut self, token: Token) {
         if let Some(connection) = self.get(token) {
             connection.eof = true;
+            self.check_waiting();
             self.settle(token);
         }
     }
@@ -400,6 +414,8 @@ impl Worker {
                 }
                 Message::Answer { ticket, matched, lines } => self.handle_answer(ticket, matched, &lines),
                 Message::ConfigChanged => self.reload(),
+                // The next turn, which this mail has brought about, looks for itself.
+                Message::Unpaused => {}
                 Message::Durable => self.list_all(),
                 Message::Drain => self.drain(),
                 Message::Cut => {
@@ -468,6 +484,12 @@ impl Worker {
         if !self.stalled.is_empty() {
             at_most(limits::UNSENT_PATIENCE_MS);
         }
+        if !self.paused.is_empty() {
+            at_most(self.shared.pause.over_in(self.now_ms));
+        }
+        if let Some(until) = self.waiting.iter().map(|(until, _)| *until).min().filter(|it| *it < u64::MAX) {
+            at_most(until.saturating_sub(self.now_ms));
+        }
         if let Some((until, _)) = self.lingering.front() {
             at_most(until.saturating_sub(self.now_ms) + 1);
         }
@@ -499,6 +521,9 @@ impl Worker {
     /// Encodes a reply outside of a command.
     fn reply(&mut self, slot: usize, encode: impl FnOnce(&mut Encoder<'_>)) {
         let connection = self.connections.get_mut(slot).expect("the caller found it");
+        if connection.session.silence.mutes() {
+            return;
+        }
         let mut outgoing = connection.outgoing.take().unwrap_or_else(|| self.pool.take());
         let (block, mut spiller) = outgoing.writer(&mut self.pool);
         encode(&mut Encoder::new(block, &mut spiller, connection.session.protocol));

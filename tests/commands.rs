@@ -11,14 +11,15 @@ use std::fmt::Write;
 
 use tallyring::command::client_list::{ClientFacts, Question, QuestionKind};
 use tallyring::command::info::Facts;
+use tallyring::command::queue::Admission;
 use tallyring::command::resolve::{Refusal, foresee, permit, resolve};
 use tallyring::command::session::Session;
-use tallyring::command::{Call, ConfigError, Host, Now, Outcome, Tally};
-use tallyring::limits::{KEY_BYTES, SPANS};
+use tallyring::command::{Call, Command, ConfigError, Host, Now, Outcome, Tally};
+use tallyring::limits::{KEY_BYTES, Limits, SPANS};
 use tallyring::resp::args::{Args, Span};
 use tallyring::resp::encode::{Encoder, Protocol, Spill};
-use tallyring::table::Table;
 use tallyring::table::effect::{Effect, EffectSink, Lsn};
+use tallyring::table::{Figures, Table};
 
 /// What stands around the core: a few directives and a password.
 #[derive(Debug, Default)]
@@ -26,10 +27,19 @@ struct StubHost {
     password: Option<Vec<u8>>,
     maxmemory: u64,
     resets: usize,
+    limits: Limits,
+    pause: Option<(u64, bool)>,
+    may_debug: bool,
+    slept: f64,
+    ended: bool,
 }
 
 impl Host for StubHost {
-    fn facts(&self) -> Facts {
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn facts(&self, _: Figures) -> Facts {
         Facts { version: "0.1.0".to_owned(), tcp_port: 6379, keys: 3, ..Facts::default() }
     }
 
@@ -78,6 +88,27 @@ impl Host for StubHost {
     fn reset_stats(&mut self) {
         self.resets += 1;
     }
+
+    fn pause(&mut self, ms: u64, all: bool) {
+        self.pause = Some((ms, all));
+    }
+
+    fn unpause(&mut self) {
+        self.pause = None;
+    }
+
+    fn may_debug(&self) -> bool {
+        self.may_debug
+    }
+
+    fn sleep(&mut self, seconds: f64) {
+        self.slept += seconds;
+    }
+
+    fn shut_down(&mut self) -> bool {
+        self.ended = true;
+        true
+    }
 }
 
 fn client(id: u64, name: &[u8]) -> ClientFacts {
@@ -91,6 +122,7 @@ fn client(id: u64, name: &[u8]) -> ClientFacts {
         idle_s: 0,
         no_evict: false,
         no_touch: false,
+        queued: None,
         closing: false,
         query_bytes: 0,
         query_free: 0,
@@ -111,12 +143,25 @@ fn client(id: u64, name: &[u8]) -> ClientFacts {
 #[derive(Debug, Default)]
 struct Numbered {
     last: Lsn,
+    /// Where the group under way began.
+    began: Option<Lsn>,
+    /// Positions before and at the end of groups.
+    groups: Vec<(Lsn, Lsn)>,
 }
 
 impl EffectSink for Numbered {
     fn record(&mut self, _: Effect<'_>) -> Lsn {
         self.last += 1;
         self.last
+    }
+
+    fn begin(&mut self) {
+        assert!(self.began.replace(self.last).is_none(), "groups do not nest");
+    }
+
+    fn end(&mut self) {
+        let began = self.began.take().expect("a group was begun");
+        self.groups.push((began, self.last));
     }
 }
 
@@ -175,36 +220,31 @@ impl Server {
         let mut block = Vec::with_capacity(BLOCK);
         let mut spilled = Collected::default();
         let mut reply = Encoder::new(&mut block, &mut spilled, self.session.protocol);
-        let (outcome, wait) = match resolve(&args) {
-            Err(refusal) => {
-                refusal.encode(&mut reply);
+        let (outcome, wait) = match admitted(&mut self.session, &args, &self.table, &self.host.limits) {
+            Err(encode) => {
+                encode(&mut reply);
                 (None, 0)
             }
-            Ok(command) => match permit(&self.session, command) {
-                Err(text) => {
-                    reply.error(text);
-                    (None, 0)
-                }
-                Ok(()) => {
-                    let first = command.keys_of(&args).next();
-                    let mut call = Call {
-                        command,
-                        args,
-                        hashed: first.map(|key| self.table.key(key).hash),
-                        now: Now { unix_us: self.now_ms * 1000 + 123 },
-                        table: &self.table,
-                        session: &mut self.session,
-                        reply,
-                        effects: &mut self.effects,
-                        host: &mut self.host,
-                        tally: &mut self.tally,
-                        wait: 0,
-                        parts: None,
-                    };
-                    let outcome = (command.run)(&mut call);
-                    (Some(outcome), call.wait)
-                }
-            },
+            Ok(command) => {
+                let first = command.keys_of(&args).next();
+                let mut call = Call {
+                    command,
+                    args,
+                    hashed: first.map(|key| self.table.key(key).hash),
+                    now: Now { unix_us: self.now_ms * 1000 + 123 },
+                    table: &self.table,
+                    session: &mut self.session,
+                    reply,
+                    effects: &mut self.effects,
+                    host: &mut self.host,
+                    tally: &mut self.tally,
+                    wait: 0,
+                    parts: None,
+                    held: None,
+                };
+                let outcome = (command.run)(&mut call);
+                (Some(outcome), call.wait)
+            }
         };
         spilled.0.append(&mut block);
         Answer { reply: spilled.0, outcome, wait }
@@ -213,6 +253,35 @@ impl Server {
     /// Runs a request written as in a session, and gives its reply as a session shows it.
     fn ask(&mut self, request: &str) -> String {
         shown(&self.run(&arguments(request)).reply)
+    }
+}
+
+/// Encodes the reply to a request that is not executed, or not yet.
+type Instead<'a> = Box<dyn FnOnce(&mut Encoder<'_>) + 'a>;
+
+/// The command to execute, as a worker chooses it.
+fn admitted<'a>(
+    session: &mut Session,
+    args: &Args<'a>,
+    table: &Table,
+    limits: &Limits,
+) -> Result<&'static Command, Instead<'a>> {
+    let command = match resolve(args) {
+        Ok(command) => command,
+        Err(refusal) => {
+            session.refuse_transaction(refusal.command(), table);
+            return Err(Box::new(move |reply| refusal.encode(reply)));
+        }
+    };
+    if let Err(text) = permit(session, command) {
+        session.refuse_transaction(Some(command), table);
+        return Err(Box::new(move |reply| reply.error(text)));
+    }
+    match session.admit(command, args, limits.query_buffer) {
+        Admission::Run => Ok(command),
+        Admission::Queued => Err(Box::new(|reply| reply.simple("QUEUED"))),
+        Admission::Refused(text) => Err(Box::new(move |reply| reply.error(text))),
+        Admission::Full => panic!("no session here queues that much"),
     }
 }
 
@@ -327,6 +396,31 @@ fn counters() {
 #[test]
 fn strings() {
     replay(include_str!("commands/strings.txt"));
+}
+
+#[test]
+fn substrings() {
+    replay(include_str!("commands/substrings.txt"));
+}
+
+#[test]
+fn floats() {
+    replay(include_str!("commands/floats.txt"));
+}
+
+#[test]
+fn bounded_counters() {
+    replay(include_str!("commands/increx.txt"));
+}
+
+#[test]
+fn transactions() {
+    replay(include_str!("commands/transactions.txt"));
+}
+
+#[test]
+fn operation() {
+    replay(include_str!("commands/operate.txt"));
 }
 
 #[test]
@@ -619,8 +713,72 @@ fn info_has_sections() {
 }
 
 #[test]
+fn transactions_are_groups_of_effects_and_wait_for_all_of_them() {
+    let mut server = Server::new();
+    for request in ["SET a 1", "MULTI", "INCR a", "MSET b 1 c 2", "GET nothing"] {
+        server.ask(request);
+    }
+    assert_eq!(server.effects.groups, []);
+    let answer = server.run(&["EXEC"]);
+    assert_eq!((answer.wait, &server.effects.groups[..]), (4, &[(1, 4)][..]));
+    assert_eq!(server.run(&["MSETNX", "x", "1", "y", "2"]).wait, 6);
+    assert_eq!(server.effects.groups, [(1, 4), (4, 6)]);
+    // What was looked at and had changed is waited for too.
+    server.ask("WATCH a");
+    server.ask("SET a 2");
+    server.ask("MULTI");
+    let answer = server.run(&["EXEC"]);
+    assert_eq!((shown(&answer.reply).as_str(), answer.wait), ("*-1\\r\\n", 7));
+}
+
+#[test]
+fn watched_keys_may_run_out_of_time() {
+    let mut server = Server::new();
+    for request in ["SET a 1 PX 10", "WATCH a", "MULTI", "PING"] {
+        server.ask(request);
+    }
+    server.now_ms += 10;
+    assert_eq!(server.ask("EXEC"), "*-1\\r\\n", "its time was up in between");
+    for request in ["SET a 1 PX 10", "GET a"] {
+        server.ask(request);
+    }
+    server.now_ms += 10;
+    for request in ["WATCH a", "MULTI", "SET b 1", "TTL a"] {
+        server.ask(request);
+    }
+    assert_eq!(server.ask("EXEC"), "*2\\r\\n+OK\\r\\n:-2\\r\\n", "its time was up before");
+}
+
+#[test]
+fn transactions_and_watches_are_bounded() {
+    let mut server = Server::new();
+    server.host.limits.query_buffer = 1000;
+    let keys: Vec<String> = (0..20).map(|n| format!("key:{n}")).collect();
+    let mut watch = vec!["WATCH".to_owned()];
+    watch.extend(keys);
+    assert_eq!(shown(&server.run(&watch).reply), "-ERR watched keys exceed client-query-buffer-limit\\r\\n");
+    assert_eq!(server.ask("UNWATCH"), "+OK\\r\\n");
+    assert_eq!(shown(&server.run(&watch[..5]).reply), "+OK\\r\\n");
+}
+
+#[test]
 fn hosts_are_asked() {
     let mut server = Server::new();
+    assert_eq!(server.ask("CLIENT PAUSE 1500"), "+OK\\r\\n");
+    assert_eq!(server.host.pause, Some((1500, true)));
+    server.ask("CLIENT PAUSE 9223372036854775807 write");
+    assert_eq!(server.host.pause, Some((u64::MAX >> 1, false)));
+    server.ask("CLIENT UNPAUSE");
+    assert_eq!(server.host.pause, None);
+    server.host.may_debug = true;
+    assert_eq!(server.ask("DEBUG SLEEP 0.25"), "+OK\\r\\n");
+    assert_eq!(server.host.slept, 0.25);
+    for request in ["DEBUG SLEEP x", "DEBUG SLEEP -1", "DEBUG SLEEP 1e9", "DEBUG SLEEP nan", "DEBUG JMAP"] {
+        assert!(server.ask(request).starts_with("-ERR "), "{request}");
+    }
+    assert_eq!(server.host.slept, 0.25);
+    assert_eq!((server.ask("SHUTDOWN NOSAVE now force"), server.host.ended), (String::new(), true));
+    assert_eq!(server.ask("LASTSAVE"), ":0\\r\\n");
     assert_eq!(server.ask("CONFIG RESETSTAT"), "+OK\\r\\n");
     assert_eq!(server.host.resets, 1);
     server.ask("CLIENT SETNAME web");

@@ -47,6 +47,26 @@ pub static MSET: Command = Command {
     subcommands: &[],
 };
 
+/// `MSETNX key value [key value …]`
+pub static MSETNX: Command = Command {
+    name: "msetnx",
+    arity: -3,
+    flags: Flags::WRITE.and(Flags::DENYOOM),
+    keys: Keys::PAIRS,
+    access: &["OW", "insert"],
+    categories: &["string"],
+    tips: &["request_policy:multi_shard", "response_policy:agg_min"],
+    docs: Docs {
+        summary: "Sets several keys at once, if none of them exists.",
+        since: "1.0.1",
+        group: "string",
+        complexity: "O(N) with N keys",
+        arguments: &[Argument::block("key_value", &[Argument::KEY, Argument::new("value", "string")]).many()],
+    },
+    run: msetnx,
+    subcommands: &[],
+};
+
 /// `MINCRBY key delta [key delta …]`
 pub static MINCRBY: Command = Command {
     name: "mincrby",
@@ -159,13 +179,39 @@ fn mget(call: &mut Call<'_>) -> Outcome {
     Outcome::Done
 }
 
+/// Whether a value is missing; the reply then says so.
+fn unpaired(call: &mut Call<'_>) -> bool {
+    let unpaired = call.count().is_multiple_of(2);
+    if unpaired {
+        let name = call.command.name.as_bytes();
+        call.reply.error_parts([b"ERR wrong number of arguments for '".as_slice(), name, b"' command"]);
+    }
+    unpaired
+}
+
 fn mset(call: &mut Call<'_>) -> Outcome {
-    if call.count().is_multiple_of(2) {
-        call.reply.error("ERR wrong number of arguments for 'mset' command");
+    if unpaired(call) {
         return Outcome::Done;
     }
     call.at_each::<2>(|place, value| place.set(value, NewDeadline::Clear));
     call.reply.ok();
+    Outcome::Done
+}
+
+fn msetnx(call: &mut Call<'_>) -> Outcome {
+    if unpaired(call) {
+        return Outcome::Done;
+    }
+    // Two walks over the keys, and nobody comes in between.
+    let set = call.holding(|call| {
+        let mut free = true;
+        call.at_each::<2>(|place, _| free &= !place.exists());
+        if free {
+            call.at_each::<2>(|place, value| place.set(value, NewDeadline::Clear));
+        }
+        free
+    });
+    call.reply.integer(i64::from(set));
     Outcome::Done
 }
 

@@ -27,6 +27,8 @@ pub struct ClientFacts {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH ON`
     pub no_touch: bool,
+    /// Requests queued since `MULTI`, and their bytes.
+    pub queued: Option<(usize, usize)>,
     /// It is closed as soon as its replies have left.
     pub closing: bool,
     /// Bytes received and not yet executed.
@@ -65,8 +67,8 @@ impl ClientFacts {
         };
         writeln!(
             out,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi=-1 \
-             qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll={} omem={} tot-mem={} \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi={} \
+             qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl={} oll={} omem={} tot-mem={} \
              events={}{} cmd={} user={} redir=-1 resp={protocol} lib-name={} lib-ver={}",
             self.id,
             self.addr,
@@ -76,8 +78,10 @@ impl ClientFacts {
             self.age_s,
             self.idle_s,
             self.flags(),
+            self.queued.map_or_else(|| "-1".to_owned(), |(requests, _)| requests.to_string()),
             self.query_bytes,
             self.query_free,
+            self.queued.map_or(0, |(_, bytes)| bytes),
             self.unsent_bytes,
             self.unsent_blocks,
             self.unsent_bytes,
@@ -92,9 +96,10 @@ impl ClientFacts {
         .expect("writing to memory does not fail");
     }
 
-    /// Redis' letters: `c` closing, `e` not evicted, `T` not touching, `N` none of them.
+    /// Redis' letters: `x` in a transaction, `c` closing, `e` not evicted, `T` not touching, `N` none of them.
     fn flags(&self) -> String {
-        let letters = [(self.closing, 'c'), (self.no_evict, 'e'), (self.no_touch, 'T')];
+        let letters =
+            [(self.queued.is_some(), 'x'), (self.closing, 'c'), (self.no_evict, 'e'), (self.no_touch, 'T')];
         let set: String = letters.into_iter().filter_map(|(set, letter)| set.then_some(letter)).collect();
         if set.is_empty() { "N".to_owned() } else { set }
     }
@@ -218,6 +223,7 @@ mod tests {
             idle_s: 1,
             no_evict: false,
             no_touch: false,
+            queued: None,
             closing: false,
             query_bytes: 26,
             query_free: 20_448,
@@ -253,6 +259,11 @@ mod tests {
         ClientFacts { no_evict: true, no_touch: true, command: String::new(), ..client() }.line(&mut line);
         let line = String::from_utf8(line).unwrap();
         assert!(line.contains(" flags=eT ") && line.contains(" cmd=NULL "), "{line}");
+        let mut line = Vec::new();
+        ClientFacts { queued: Some((3, 99)), ..client() }.line(&mut line);
+        let line = String::from_utf8(line).unwrap();
+        let shown = [" flags=x ", " multi=3 ", " multi-mem=99 "];
+        assert!(shown.iter().all(|field| line.contains(field)), "{line}");
     }
 
     #[test]

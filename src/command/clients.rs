@@ -6,7 +6,7 @@ use crate::resp::integer;
 use super::client_list::{ClientFilter, ClientKind, Question, QuestionKind};
 use super::session::{BAD_NAME, Session, is_presentable};
 use super::texts::{SYNTAX, quotable};
-use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome, help, introspect};
+use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome, flow, help, introspect};
 
 /// `CLIENT`
 pub static CLIENT: Command = Command {
@@ -35,6 +35,9 @@ pub static CLIENT: Command = Command {
         SETINFO,
         NO_EVICT,
         NO_TOUCH,
+        flow::REPLY,
+        flow::PAUSE,
+        flow::UNPAUSE,
         help::help_of("5.0.0", "connection", &["connection"]),
     ],
 };
@@ -80,7 +83,7 @@ const INFO: Command = Command {
 const LIST: Command = Command {
     name: "list",
     arity: -2,
-    flags: OTHERS,
+    flags: ASKS,
     keys: Keys::NONE,
     access: &[],
     categories: &["connection"],
@@ -102,7 +105,7 @@ const LIST: Command = Command {
 const KILL: Command = Command {
     name: "kill",
     arity: -3,
-    flags: OTHERS,
+    flags: ASKS,
     keys: Keys::NONE,
     access: &[],
     categories: &["connection"],
@@ -238,6 +241,8 @@ const NO_TOUCH: Command = Command {
 
 const OWN: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE);
 const OTHERS: Flags = Flags::ADMIN.and(OWN);
+/// Of those whose reply comes later than the replies of a transaction.
+const ASKS: Flags = OTHERS.and(Flags::LATER);
 
 const KINDS: &[Argument] = &[
     Argument::word("normal", "NORMAL"),

@@ -8,7 +8,7 @@ use super::resolve::subcommand;
 use super::{Argument, Command, Flags, Keys};
 
 /// Flags as `COMMAND INFO` names them, in Redis' order. Those that are ours alone are not shown.
-const FLAG_NAMES: [(Flags, &str); 12] = [
+const FLAG_NAMES: [(Flags, &str); 13] = [
     (Flags::WRITE, "write"),
     (Flags::READONLY, "readonly"),
     (Flags::DENYOOM, "denyoom"),
@@ -17,6 +17,7 @@ const FLAG_NAMES: [(Flags, &str); 12] = [
     (Flags::LOADING, "loading"),
     (Flags::STALE, "stale"),
     (Flags::SKIP_MONITOR, "skip_monitor"),
+    (Flags::SKIP_SLOWLOG, "skip_slowlog"),
     (Flags::FAST, "fast"),
     (Flags::NO_AUTH, "no_auth"),
     (Flags::NO_MULTI, "no_multi"),
@@ -24,8 +25,19 @@ const FLAG_NAMES: [(Flags, &str); 12] = [
 ];
 
 /// ACL categories in Redis' order.
-const CATEGORIES: [&str; 10] =
-    ["keyspace", "read", "write", "string", "admin", "fast", "slow", "dangerous", "connection", "scripting"];
+const CATEGORIES: [&str; 11] = [
+    "keyspace",
+    "read",
+    "write",
+    "string",
+    "admin",
+    "fast",
+    "slow",
+    "dangerous",
+    "connection",
+    "transaction",
+    "scripting",
+];
 
 /// Whether a command belongs to an ACL category, by its flags or because it says so.
 pub(super) fn in_category(command: &Command, category: &str) -> bool {
@@ -254,7 +266,7 @@ mod tests {
             let docs = &command.docs;
             assert!(docs.summary.ends_with('.') && !docs.summary.contains('\n'), "{}", command.name);
             assert!(docs.since.split('.').count() == 3 && !docs.complexity.is_empty(), "{}", command.name);
-            let groups = ["string", "generic", "connection", "server", "scripting"];
+            let groups = ["string", "generic", "connection", "server", "scripting", "transactions"];
             assert!(groups.contains(&docs.group), "{}", command.name);
         });
     }
@@ -292,7 +304,8 @@ mod tests {
             assert_eq!(keys.first != 0, documented, "{name}");
             assert_eq!(keys.first == 0, keys.step == 0, "{name}");
             assert_eq!(keys.first == 0, command.access.is_empty(), "{name}");
-            if keys.first != 0 {
+            // To watch is neither.
+            if keys.first != 0 && name != "watch" {
                 assert!(command.flags.has(Flags::WRITE) != command.flags.has(Flags::READONLY), "{name}");
                 assert!(["RO", "RW", "OW", "RM"].contains(&command.access[0]), "{name}");
                 assert_eq!(command.access[0] == "RO", command.flags.has(Flags::READONLY), "{name}");

@@ -126,6 +126,47 @@ pub static PTTL: Command = Command {
     subcommands: &[],
 };
 
+/// `EXPIRETIME key`
+pub static EXPIRETIME: Command = Command {
+    name: "expiretime",
+    arity: 2,
+    flags: Flags::READONLY.and(Flags::FAST),
+    keys: Keys::ONE,
+    access: &["RO", "access"],
+    categories: &["keyspace"],
+    tips: &[],
+    docs: Docs {
+        summary: "Tells the Unix time in seconds at which a key goes away: -1 without a deadline, -2 without a key.",
+        since: "7.0.0",
+        group: "generic",
+        complexity: "O(1)",
+        arguments: &[Argument::KEY],
+    },
+    run: |call| show_deadline(call, Unit::Seconds),
+    subcommands: &[],
+};
+
+/// `PEXPIRETIME key`
+pub static PEXPIRETIME: Command = Command {
+    name: "pexpiretime",
+    arity: 2,
+    flags: Flags::READONLY.and(Flags::FAST),
+    keys: Keys::ONE,
+    access: &["RO", "access"],
+    categories: &["keyspace"],
+    tips: &[],
+    docs: Docs {
+        summary: "Tells the Unix time in milliseconds at which a key goes away: -1 without a deadline, -2 without a \
+                  key.",
+        since: "7.0.0",
+        group: "generic",
+        complexity: "O(1)",
+        arguments: &[Argument::KEY],
+    },
+    run: |call| show_deadline(call, Unit::Milliseconds),
+    subcommands: &[],
+};
+
 /// `PERSIST key`
 pub static PERSIST: Command = Command {
     name: "persist",
@@ -320,10 +361,23 @@ pub(super) fn left(deadline: Option<Option<u64>>, now: Now) -> i64 {
 fn show_left(call: &mut Call<'_>, unit: Unit) -> Outcome {
     let now = call.now;
     let left = call.at(1, |place| left(place.find_deadline(), now));
+    show(call, left, unit)
+}
+
+fn show_deadline(call: &mut Call<'_>, unit: Unit) -> Outcome {
+    let deadline = match call.at(1, |place| place.find_deadline()) {
+        None => -2,
+        Some(None) => -1,
+        Some(Some(deadline)) => i64::try_from(deadline).unwrap_or(i64::MAX),
+    };
+    show(call, deadline, unit)
+}
+
+/// Replies with milliseconds or, to the nearest one as Redis does, seconds; the markers below zero stay as they are.
+fn show(call: &mut Call<'_>, ms: i64, unit: Unit) -> Outcome {
     call.reply.integer(match unit {
-        // To the nearest second, as Redis does; the markers below zero stay as they are.
-        Unit::Seconds if left >= 0 => left.saturating_add(500) / 1000,
-        Unit::Seconds | Unit::Milliseconds => left,
+        Unit::Seconds if ms >= 0 => ms.saturating_add(500) / 1000,
+        Unit::Seconds | Unit::Milliseconds => ms,
     });
     Outcome::Done
 }

@@ -10,7 +10,7 @@ use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
 pub static INFO: Command = Command {
     name: "info",
     arity: -1,
-    flags: Flags::LOADING.and(Flags::STALE),
+    flags: Flags::LOADING.and(Flags::STALE).and(Flags::ALL_KEYS),
     keys: Keys::NONE,
     access: &[],
     categories: &["dangerous"],
@@ -185,7 +185,8 @@ const SECTIONS: [Section; 11] = [
 ];
 
 fn info(call: &mut Call<'_>) -> Outcome {
-    let facts = call.host.facts();
+    let table = call.figures();
+    let facts = call.host.facts(table);
     let wanted = |section: &str| {
         call.args.len() == 1
             || call.args.tail(1).any(|argument| {

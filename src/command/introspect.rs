@@ -74,7 +74,7 @@ const fn guard(name: &'static str, arity: i32) -> Command {
     Command {
         name,
         arity,
-        flags: Flags::HIDDEN.and(Flags::NO_AUTH).and(Flags::LOADING).and(Flags::STALE),
+        flags: Flags::HIDDEN.and(Flags::NO_AUTH).and(Flags::LOADING).and(Flags::STALE).and(Flags::AT_ONCE),
         keys: Keys::NONE,
         access: &[],
         categories: &[],

@@ -1,8 +1,6 @@
 //! Keys whatever they hold, and all keys together: `TYPE`, `GETTTL`, `DBSIZE`, `FLUSHALL`, `FLUSHDB`. There is
 //! one database.
 
-use crate::table::Moment;
-
 use super::expire;
 use super::texts::SYNTAX;
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
@@ -51,7 +49,7 @@ pub static GETTTL: Command = Command {
 pub static DBSIZE: Command = Command {
     name: "dbsize",
     arity: 1,
-    flags: Flags::READONLY.and(Flags::FAST),
+    flags: Flags::READONLY.and(Flags::FAST).and(Flags::ALL_KEYS),
     keys: Keys::NONE,
     access: &[],
     categories: &["keyspace"],
@@ -71,7 +69,7 @@ pub static DBSIZE: Command = Command {
 pub static FLUSHALL: Command = Command {
     name: "flushall",
     arity: -1,
-    flags: Flags::WRITE,
+    flags: Flags::WRITE.and(Flags::ALL_KEYS),
     keys: Keys::NONE,
     access: &[],
     categories: &["keyspace", "dangerous"],
@@ -91,7 +89,7 @@ pub static FLUSHALL: Command = Command {
 pub static FLUSHDB: Command = Command {
     name: "flushdb",
     arity: -1,
-    flags: Flags::WRITE,
+    flags: Flags::WRITE.and(Flags::ALL_KEYS),
     keys: Keys::NONE,
     access: &[],
     categories: &["keyspace", "dangerous"],
@@ -134,7 +132,8 @@ fn getttl(call: &mut Call<'_>) -> Outcome {
 }
 
 fn dbsize(call: &mut Call<'_>) -> Outcome {
-    call.reply.count(call.table.len());
+    let keys = call.keys();
+    call.reply.count(keys);
     Outcome::Done
 }
 
@@ -149,8 +148,7 @@ fn flush(call: &mut Call<'_>) -> Outcome {
         call.reply.error(SYNTAX);
         return Outcome::Done;
     }
-    call.table.flush(&mut Moment { now_ms: call.now.ms(), effects: call.effects });
-    call.await_flush();
+    call.flush();
     call.reply.ok();
     Outcome::Done
 }

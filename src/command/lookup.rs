@@ -4,7 +4,8 @@
 //! comparison.
 
 use super::{
-    Command, bulk, clients, configure, counter, docs, expire, info, introspect, keyspace, session, string,
+    Command, bulk, clients, configure, counter, docs, expire, float, increx, info, introspect, keyspace,
+    operate, session, string, substring, transaction,
 };
 
 /// Every command, guards included, in the order in which `COMMAND` shows them.
@@ -13,6 +14,8 @@ pub static COMMANDS: [&Command; COUNT] = [
     &counter::DECR,
     &counter::INCRBY,
     &counter::DECRBY,
+    &float::INCRBYFLOAT,
+    &increx::INCREX,
     &string::GET,
     &string::SET,
     &string::SETNX,
@@ -20,9 +23,16 @@ pub static COMMANDS: [&Command; COUNT] = [
     &string::PSETEX,
     &string::GETSET,
     &string::GETDEL,
+    &string::GETEX,
+    &substring::STRLEN,
+    &substring::APPEND,
+    &substring::GETRANGE,
+    &substring::SUBSTR,
+    &substring::SETRANGE,
     &keyspace::GETTTL,
     &bulk::MGET,
     &bulk::MSET,
+    &bulk::MSETNX,
     &bulk::MINCRBY,
     &bulk::DEL,
     &bulk::UNLINK,
@@ -35,10 +45,17 @@ pub static COMMANDS: [&Command; COUNT] = [
     &expire::PEXPIREAT,
     &expire::TTL,
     &expire::PTTL,
+    &expire::EXPIRETIME,
+    &expire::PEXPIRETIME,
     &expire::PERSIST,
     &keyspace::DBSIZE,
     &keyspace::FLUSHALL,
     &keyspace::FLUSHDB,
+    &transaction::MULTI,
+    &transaction::EXEC,
+    &transaction::DISCARD,
+    &transaction::WATCH,
+    &transaction::UNWATCH,
     &session::PING,
     &session::ECHO,
     &session::HELLO,
@@ -51,12 +68,17 @@ pub static COMMANDS: [&Command; COUNT] = [
     &docs::COMMAND,
     &info::INFO,
     &introspect::TIME,
+    &operate::LASTSAVE,
+    &operate::ROLE,
+    &operate::WAIT,
+    &operate::DEBUG,
+    &operate::SHUTDOWN,
     &introspect::FUNCTION,
     &introspect::POST,
     &introspect::HOST,
 ];
 
-const COUNT: usize = 45;
+const COUNT: usize = 66;
 
 /// The commands a client may see: all but the guards.
 pub fn visible() -> impl Iterator<Item = &'static Command> {

@@ -10,10 +10,11 @@
 
 use std::iter::Take;
 
+use crate::limits::Limits;
 use crate::resp::args::{Args, ArgsIter};
 use crate::resp::encode::Encoder;
 use crate::table::effect::{EffectSink, Lsn};
-use crate::table::{KeyHash, Table};
+use crate::table::{Figures, Holding, KeyHash, Table};
 
 pub mod bulk;
 pub mod client_list;
@@ -22,18 +23,26 @@ pub mod configure;
 pub mod counter;
 pub mod describe;
 pub mod docs;
+mod expiration;
 pub mod expire;
+pub mod float;
+pub mod flow;
 pub mod glob;
 pub mod help;
+pub mod increx;
 pub mod info;
 pub mod introspect;
 pub mod keyspace;
 pub mod lookup;
+pub mod operate;
 pub mod place;
+pub mod queue;
 pub mod resolve;
 pub mod session;
 pub mod string;
+pub mod substring;
 pub mod texts;
+pub mod transaction;
 
 use client_list::Question;
 use info::Facts;
@@ -199,6 +208,16 @@ impl Flags {
     /// Touches the session only.
     pub const SENTINEL: Self = Self(1 << 13);
 
+    /// Not shown by the slow log.
+    pub const SKIP_SLOWLOG: Self = Self(1 << 15);
+    /// Executed inside `MULTI` instead of being queued.
+    pub const AT_ONCE: Self = Self(1 << 16);
+    /// Looks at keys that its arguments do not name: a transaction with it holds the whole table.
+    pub const ALL_KEYS: Self = Self(1 << 17);
+
+    /// Its reply, or none, comes outside of the usual order: it is no part of a transaction.
+    pub const LATER: Self = Self(1 << 18);
+
     /// No command at all but a guard: known to look-up, shown by no list.
     pub const HIDDEN: Self = Self(1 << 14);
     /// No property.
@@ -254,6 +273,8 @@ pub enum Outcome {
     /// Its reply comes later; the connection's later requests wait. What it needs was copied out of the
     /// received bytes.
     Pending(Question),
+    /// Its reply is 0 and comes after so many milliseconds, `None` = never; the connection's later requests wait.
+    Zero(Option<u64>),
 }
 
 /// The time at which a command runs.
@@ -286,8 +307,10 @@ pub struct Tally {
 
 /// What a command asks of the world around the core. The worker answers.
 pub trait Host {
-    /// The server's state, for `INFO`.
-    fn facts(&self) -> Facts;
+    /// The bounds as they stand.
+    fn limits(&self) -> &Limits;
+    /// The server's state, for `INFO`; what is known of the table is told.
+    fn facts(&self, table: Figures) -> Facts;
     /// This connection's line of `CLIENT LIST`, its line end included (see [`client_list::ClientFacts::line`]).
     fn describe_client(&self, session: &Session) -> Vec<u8>;
     /// Calls `found` with the name and value of each directive that matches one of the glob patterns.
@@ -298,6 +321,17 @@ pub trait Host {
     fn check_password(&self, password: &[u8]) -> Option<bool>;
     /// Sets the counters of `INFO`'s stats section to zero.
     fn reset_stats(&mut self);
+    /// Lets requests wait for so many milliseconds from now on: all, or those that write. A pause that is under way is
+    /// only made longer and stricter.
+    fn pause(&mut self, ms: u64, all: bool);
+    /// Ends the pause.
+    fn unpause(&mut self);
+    /// Whether this connection may use `DEBUG`.
+    fn may_debug(&self) -> bool;
+    /// Lets the worker stand still for so many seconds.
+    fn sleep(&mut self, seconds: f64);
+    /// Begins to end the server. False: that is not for clients to do.
+    fn shut_down(&mut self) -> bool;
 }
 
 /// Why `CONFIG SET` refused.
@@ -341,6 +375,8 @@ pub struct Call<'a> {
     pub wait: Lsn,
     /// Where the request is executed in parts: `args` are this part's, without the name.
     pub parts: Option<&'a mut Parts>,
+    /// Segments that are locked already, among them those of all its keys: inside a transaction.
+    pub held: Option<&'a mut dyn Holding>,
 }
 
 /// How far a request has come that is executed while it arrives.

@@ -8,7 +8,10 @@ use crate::resp::args::ArgsIter;
 use crate::resp::encode::Encoder;
 use crate::table::{AddError, Key, Moment, NewDeadline, Segment, SegmentSet, Table, Value};
 
+use super::texts::WRONG_TYPE;
 use super::{Call, Tally};
+
+mod held;
 
 /// A key whose segment is locked.
 pub struct Place<'p, 'a> {
@@ -101,6 +104,39 @@ impl Place<'_, '_> {
     }
 }
 
+/// The key holds another kind of value than the command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
+
+impl WrongType {
+    /// Replies with the error.
+    pub fn reply(self, reply: &mut Encoder<'_>) {
+        reply.error(WRONG_TYPE);
+    }
+}
+
+impl<'a> Place<'_, 'a> {
+    /// Hands `work` the string at the key, `None` where there is no key, and the reply.
+    #[inline]
+    pub fn string<R>(
+        &mut self,
+        work: impl FnOnce(Option<Value<'_>>, &mut Encoder<'a>) -> R,
+    ) -> Result<R, WrongType> {
+        match self.segment.get(self.key, &mut self.at) {
+            value @ (None | Some(Value::Int(_) | Value::Str(_))) => Ok(work(value, self.reply)),
+        }
+    }
+
+    /// The same for a reading command, which counts as a hit or a miss.
+    pub fn read_string<R>(
+        &mut self,
+        work: impl FnOnce(Option<Value<'_>>, &mut Encoder<'a>) -> R,
+    ) -> Result<R, WrongType> {
+        self.find();
+        self.string(work)
+    }
+}
+
 impl Tally {
     #[inline]
     fn count(&mut self, found: bool) {
@@ -127,6 +163,9 @@ impl<'a> Call<'a> {
     /// segment's last change, be it this one or an earlier one.
     #[inline]
     pub fn at<R>(&mut self, index: usize, work: impl FnOnce(&mut Place<'_, 'a>) -> R) -> R {
+        if self.held.is_some() {
+            return self.at_held(index, work);
+        }
         let key = self.key(index);
         let mut guard = self.table.lock(key.hash);
         let result = work(&mut Place {
@@ -142,7 +181,7 @@ impl<'a> Call<'a> {
 
     /// Lets the reply wait for a flush that has just been done: it was the last change of every segment, so that
     /// any one of them tells.
-    pub fn await_flush(&mut self) {
+    fn await_flush(&mut self) {
         let any = self.table.key(b"");
         self.wait = self.wait.max(self.table.lock(any.hash).changed());
     }
@@ -155,6 +194,9 @@ impl<'a> Call<'a> {
         if self.args.len() == first + STEP {
             let value = if STEP == 2 { self.args.get(first + 1) } else { &[] };
             return self.at(first, |place| work(place, value));
+        }
+        if self.held.is_some() {
+            return self.at_each_held::<STEP>(work);
         }
         let mut rest = self.args.tail(first);
         let mut set = SegmentSet::default();

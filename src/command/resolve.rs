@@ -10,6 +10,7 @@ use crate::resp::encode::Encoder;
 use super::lookup::lookup;
 use super::session::Session;
 use super::texts::quotable;
+use super::transaction::{ABORTED, is_exec};
 use super::{Command, Flags};
 
 /// Bytes of a name and of all arguments together that the error for an unknown command quotes, as in Redis.
@@ -99,12 +100,22 @@ pub fn subcommand(container: &'static Command, name: &[u8]) -> Option<&'static C
 pub fn permit(session: &Session, command: &Command) -> Result<(), &'static str> {
     if session.authenticated || command.flags.has(Flags::NO_AUTH) {
         Ok(())
+    } else if is_exec(command) {
+        Err("EXECABORT Transaction discarded because of: NOAUTH Authentication required.")
     } else {
         Err("NOAUTH Authentication required.")
     }
 }
 
 impl Refusal<'_> {
+    /// The command that was meant, where that is known.
+    pub fn command(&self) -> Option<&'static Command> {
+        match self {
+            Self::Arity(_, command) => Some(command),
+            Self::UnknownCommand(_) | Self::UnknownSubcommand(..) | Self::LongKey(_) => None,
+        }
+    }
+
     /// Replies with the error.
     pub fn encode(&self, reply: &mut Encoder<'_>) {
         match *self {
@@ -121,9 +132,10 @@ impl Refusal<'_> {
                 ]);
             }
             Self::Arity(container, command) => {
+                let code = if is_exec(command) { ABORTED } else { "ERR " };
                 let (container, bar) = container.map_or(("", ""), |container| (container.name, "|"));
                 reply.error_parts(
-                    ["ERR wrong number of arguments for '", container, bar, command.name, "' command"]
+                    [code, "wrong number of arguments for '", container, bar, command.name, "' command"]
                         .map(str::as_bytes),
                 );
             }

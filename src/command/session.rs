@@ -4,6 +4,8 @@ use crate::resp::args::Args;
 use crate::resp::encode::Protocol;
 use crate::resp::integer;
 
+use super::flow::Silence;
+use super::queue::Transaction;
 use super::texts::{NOT_INTEGER, SYNTAX, WRONG_PASSWORD, quotable};
 use super::{Argument, Call, Command, Docs, Flags, Host, Keys, Outcome};
 
@@ -20,8 +22,12 @@ pub struct Session {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH ON`: shown by `CLIENT LIST`; keys have no access time here.
     pub no_touch: bool,
+    /// Which replies it does not want.
+    pub silence: Silence,
     /// What the client said of itself; absent for a client that said nothing.
     pub identity: Option<Box<Identity>>,
+    /// What it has queued and watches; absent while that is nothing.
+    pub transaction: Option<Box<Transaction>>,
 }
 
 impl Session {
@@ -33,7 +39,9 @@ impl Session {
             authenticated,
             no_evict: false,
             no_touch: false,
+            silence: Silence::None,
             identity: None,
+            transaction: None,
         }
     }
 
@@ -194,7 +202,7 @@ pub static SELECT: Command = Command {
 pub static QUIT: Command = Command {
     name: "quit",
     arity: -1,
-    flags: GREETS,
+    flags: ENDS,
     keys: Keys::NONE,
     access: &[],
     categories: &["connection"],
@@ -214,7 +222,7 @@ pub static QUIT: Command = Command {
 pub static RESET: Command = Command {
     name: "reset",
     arity: 1,
-    flags: GREETS,
+    flags: ENDS,
     keys: Keys::NONE,
     access: &[],
     categories: &["connection"],
@@ -229,6 +237,9 @@ pub static RESET: Command = Command {
     run: reset,
     subcommands: &[],
 };
+
+/// Of those that end a transaction rather than being part of it.
+const ENDS: Flags = GREETS.and(Flags::AT_ONCE);
 
 const GREETS: Flags = Flags::NOSCRIPT
     .and(Flags::LOADING)
@@ -302,10 +313,14 @@ fn auth(call: &mut Call<'_>) -> Outcome {
 }
 
 fn reset(call: &mut Call<'_>) -> Outcome {
+    call.session.forget_transaction(call.table);
     let session = &mut *call.session;
     session.set_name(b"");
     session.no_evict = false;
     session.no_touch = false;
+    if session.silence != Silence::Now {
+        session.silence = Silence::None;
+    }
     session.protocol = Protocol::Resp2;
     session.authenticated = call.host.check_password(b"").is_none();
     call.reply.set_protocol(Protocol::Resp2);

@@ -4,9 +4,11 @@
 use crate::resp::args::ArgsIter;
 use crate::table::NewDeadline;
 
-use super::expire::{self, Base, TimeError, Unit};
+use super::expiration::{Expiration, NewTime};
+use super::expire::{self, Base, Unit};
+use super::place::Place;
 use super::texts::SYNTAX;
-use super::{Argument, Call, Command, Docs, Flags, Keys, Now, Outcome};
+use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
 
 /// `GET key`
 pub static GET: Command = Command {
@@ -144,6 +146,39 @@ pub static GETSET: Command = Command {
     subcommands: &[],
 };
 
+/// `GETEX key [EX s | PX ms | EXAT ts | PXAT ms | PERSIST]`
+pub static GETEX: Command = Command {
+    name: "getex",
+    arity: -2,
+    flags: Flags::WRITE.and(Flags::FAST),
+    keys: Keys::ONE,
+    access: &["RW", "access", "update"],
+    categories: &["string"],
+    tips: &[],
+    docs: Docs {
+        summary: "Shows the value of a key and sets its deadline or takes it away.",
+        since: "6.2.0",
+        group: "string",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::KEY,
+            Argument::choice(
+                "expiration",
+                &[
+                    SECONDS.after("EX"),
+                    MILLISECONDS.after("PX"),
+                    Argument::new("unix-time-seconds", "unix-time").after("EXAT"),
+                    Argument::new("unix-time-milliseconds", "unix-time").after("PXAT"),
+                    Argument::word("persist", "PERSIST"),
+                ],
+            )
+            .maybe(),
+        ],
+    },
+    run: getex,
+    subcommands: &[],
+};
+
 /// `GETDEL key`
 pub static GETDEL: Command = Command {
     name: "getdel",
@@ -173,27 +208,6 @@ fn get(call: &mut Call<'_>) -> Outcome {
     Outcome::Done
 }
 
-/// A deadline option of `SET`, before its time is read.
-#[derive(Clone, Copy, Debug)]
-enum Expiration<'a> {
-    /// No option: the key loses its deadline.
-    Clear,
-    /// `KEEPTTL`
-    Keep,
-    /// `EX`, `PX`, `EXAT`, `PXAT` and the text of the time.
-    At(Unit, Base, &'a [u8]),
-}
-
-impl Expiration<'_> {
-    fn resolve(self, now: Now) -> Result<NewDeadline, TimeError> {
-        match self {
-            Self::Clear => Ok(NewDeadline::Clear),
-            Self::Keep => Ok(NewDeadline::Keep),
-            Self::At(unit, base, text) => expire::deadline(text, unit, base, now).map(NewDeadline::At),
-        }
-    }
-}
-
 /// The options of `SET`.
 #[derive(Clone, Copy, Debug)]
 struct Options<'a> {
@@ -210,7 +224,7 @@ impl<'a> Options<'a> {
     /// Reads the options; `None` is a syntax error. The same option may come twice, and then the last one
     /// counts, as in Redis; different ones that exclude each other may not.
     fn read(mut options: ArgsIter<'a>) -> Option<Self> {
-        let mut read = Self { nx: false, xx: false, get: false, expiration: Expiration::Clear };
+        let mut read = Self { nx: false, xx: false, get: false, expiration: Expiration::Absent };
         while let Some(option) = options.next() {
             if option.eq_ignore_ascii_case(b"nx") && !read.xx {
                 read.nx = true;
@@ -219,40 +233,10 @@ impl<'a> Options<'a> {
             } else if option.eq_ignore_ascii_case(b"get") {
                 read.get = true;
             } else {
-                read.expiration = Self::next_expiration(read.expiration, option, &mut options)?;
+                read.expiration = read.expiration.and(b"keepttl", option, &mut options)?;
             }
         }
         Some(read)
-    }
-
-    fn next_expiration(
-        so_far: Expiration<'a>,
-        option: &[u8],
-        rest: &mut ArgsIter<'a>,
-    ) -> Option<Expiration<'a>> {
-        if option.eq_ignore_ascii_case(b"keepttl") {
-            return match so_far {
-                Expiration::Clear | Expiration::Keep => Some(Expiration::Keep),
-                Expiration::At(..) => None,
-            };
-        }
-        let (unit, base) = if option.eq_ignore_ascii_case(b"ex") {
-            (Unit::Seconds, Base::Now)
-        } else if option.eq_ignore_ascii_case(b"px") {
-            (Unit::Milliseconds, Base::Now)
-        } else if option.eq_ignore_ascii_case(b"exat") {
-            (Unit::Seconds, Base::Epoch)
-        } else if option.eq_ignore_ascii_case(b"pxat") {
-            (Unit::Milliseconds, Base::Epoch)
-        } else {
-            return None;
-        };
-        match so_far {
-            Expiration::Clear => {}
-            Expiration::At(before_unit, before_base, _) if (before_unit, before_base) == (unit, base) => {}
-            Expiration::Keep | Expiration::At(..) => return None,
-        }
-        Some(Expiration::At(unit, base, rest.next()?))
     }
 }
 
@@ -267,8 +251,10 @@ fn set(call: &mut Call<'_>) -> Outcome {
         call.reply.error(SYNTAX);
         return Outcome::Done;
     };
-    let deadline = match options.expiration.resolve(call.now) {
-        Ok(deadline) => deadline,
+    let deadline = match options.expiration.read(call.now) {
+        Ok(NewTime::Absent) => NewDeadline::Clear,
+        Ok(NewTime::Word) => NewDeadline::Keep,
+        Ok(NewTime::At(deadline)) => NewDeadline::At(deadline),
         Err(error) => {
             error.reply(call);
             return Outcome::Done;
@@ -332,4 +318,50 @@ fn getdel(call: &mut Call<'_>) -> Outcome {
         }
     });
     Outcome::Done
+}
+
+fn getex(call: &mut Call<'_>) -> Outcome {
+    let mut expiration = Expiration::Absent;
+    let mut options = call.args.tail(2);
+    while let Some(option) = options.next() {
+        match expiration.and(b"persist", option, &mut options) {
+            Some(both) => expiration = both,
+            None => {
+                call.reply.error(SYNTAX);
+                return Outcome::Done;
+            }
+        }
+    }
+    // A time that makes no sense is told only where there is a key.
+    let time = expiration.read(call.now);
+    let refused = call.at(1, |place| match time {
+        Err(error) if place.find() => Some(error),
+        Err(_) => {
+            place.reply.null();
+            None
+        }
+        Ok(time) => {
+            if place.show() {
+                match time {
+                    NewTime::Absent => {}
+                    NewTime::Word => persist(place),
+                    NewTime::At(deadline) => {
+                        place.set_deadline(Some(deadline));
+                    }
+                }
+            }
+            None
+        }
+    });
+    if let Some(error) = refused {
+        error.reply(call);
+    }
+    Outcome::Done
+}
+
+/// Takes the deadline away, if there is one: what does not change is no change to those who watch.
+fn persist(place: &mut Place<'_, '_>) {
+    if matches!(place.deadline(), Some(Some(_))) {
+        place.set_deadline(None);
+    }
 }

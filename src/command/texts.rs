@@ -6,6 +6,15 @@ pub const NOT_INTEGER: &str = "ERR value is not an integer or out of range";
 /// The result of an addition is no `i64`.
 pub const OVERFLOW: &str = "ERR increment or decrement would overflow";
 
+/// An argument or a stored value should have been a float.
+pub const NOT_FLOAT: &str = "ERR value is not a valid float";
+
+/// The sum is no float.
+pub const NOT_FINITE: &str = "ERR increment would produce NaN or Infinity";
+
+/// The key holds another kind of value than the command is for.
+pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+
 /// Options that do not fit together, or an unknown one.
 pub const SYNTAX: &str = "ERR syntax error";
 

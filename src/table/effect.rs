@@ -50,6 +50,13 @@ pub enum Removal {
 pub trait EffectSink {
     /// Records one effect and returns its position (0 where nothing is journalled).
     fn record(&mut self, effect: Effect<'_>) -> Lsn;
+
+    /// What is recorded from here to [`EffectSink::end`] is one group, to be done again as a whole or not at all: the
+    /// changes of a transaction. Groups do not nest.
+    fn begin(&mut self) {}
+
+    /// The group that was begun is complete. The locks under which it was recorded are still held.
+    fn end(&mut self) {}
 }
 
 /// A sink that keeps nothing, for a server without a journal.

@@ -32,6 +32,8 @@ use effect::{Effect, EffectSink, Lsn};
 pub use lock::{Guard, Guards, SegmentSet};
 use probe::Home;
 pub use segment::Segment;
+pub use segment::hold::{Figures, Held, Holding};
+pub use segment::watch::Watcher;
 use slot::LINE_SLOTS;
 
 /// Segments of a table. Many more than there are workers, so that two of them seldom want the same lock.

@@ -9,6 +9,10 @@ use super::record::NEVER;
 use super::slot::{Name, Slot};
 use super::store::{Contents, Store};
 use super::{AddError, Hashing, Key, Moment, NewDeadline, Value};
+use watch::Watched;
+
+pub(super) mod hold;
+pub(super) mod watch;
 
 /// One segment, reached through a [`super::Guard`].
 pub struct Segment {
@@ -17,6 +21,8 @@ pub struct Segment {
     changed: Lsn,
     /// Keys removed because their deadline passed.
     expired: u64,
+    /// Keys that transactions watch.
+    watched: Watched,
 }
 
 impl std::fmt::Debug for Segment {
@@ -31,7 +37,7 @@ impl std::fmt::Debug for Segment {
 
 impl Segment {
     pub(super) fn new(hashing: Hashing) -> Self {
-        Self { store: Store::new(hashing), changed: 0, expired: 0 }
+        Self { store: Store::new(hashing), changed: 0, expired: 0, watched: Watched::default() }
     }
 
     /// Position of the last change, 0 = none.
@@ -101,6 +107,9 @@ impl Segment {
         } else if deadline != shown(self.store.deadline(place)) {
             self.store.set_deadline(place, deadline.unwrap_or(NEVER));
             self.record(at, Effect::Deadline { key: key.bytes, deadline });
+        } else {
+            // To those who watch it this is a change, as in Redis.
+            self.watched.touch(key.bytes);
         }
         true
     }
@@ -136,6 +145,7 @@ impl Segment {
 
     /// Takes every key out, as part of a flush whose position is told with [`Segment::flushed`].
     pub(super) fn take(&mut self) -> Contents {
+        self.touch_all();
         self.store.take()
     }
 
@@ -180,6 +190,9 @@ impl Segment {
 
     #[inline]
     fn record(&mut self, at: &mut Moment<'_>, effect: Effect<'_>) {
+        if !self.watched.is_empty() {
+            self.touch(&effect);
+        }
         let position = at.effects.record(effect);
         // A sink that keeps nothing answers 0, which does not take back what another one has kept.
         self.changed = self.changed.max(position);

@@ -9,13 +9,15 @@ use super::{Token, Worker, token_of};
 use crate::buffer::outgoing::{OutPool, Outgoing};
 use crate::buffer::witness;
 use crate::command::client_list::Question;
-use crate::command::resolve::{permit, resolve};
+use crate::command::flow::Silence;
+use crate::command::queue::Admission;
+use crate::command::resolve::{Refusal, permit, resolve};
 use crate::command::{Call, Command, Flags, Now, Outcome, Parts, Tally};
 use crate::connection::{Connection, Phase};
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::resp::args::Args;
 use crate::resp::decode::{Framing, ProtocolError, Rules};
-use crate::resp::encode::Encoder;
+use crate::resp::encode::{Encoder, Spill};
 use crate::table::KeyHash;
 use crate::table::effect::{Effect, EffectSink, Lsn};
 
@@ -89,22 +91,21 @@ impl Worker {
             (connection.turn, connection.turn_bytes) = (self.turn, 0);
         }
         let mut outgoing = connection.take_replies(pool, self.now_ms);
-        let (mut used, mut question, mut malformed) = (0, None, None);
+        let mut used = 0;
         let mut scene = Scene {
             shared,
             counts,
             pool,
             id: self.id,
             now_ms: self.now_ms,
-            max_args: limits.max_args,
+            limits,
             reload: false,
+            scratch: &mut self.scratch,
         };
-        'batches: loop {
+        let why = 'batches: loop {
             let budget = limits::TURN_BYTES.saturating_sub(connection.turn_bytes as usize);
             if budget == 0 {
-                connection.throttled = true;
-                self.throttled.push_back(token_of(slot, connection));
-                break;
+                break Why::Throttled;
             }
             // The first of a batch may have been `AUTH`.
             let rules = Rules { authenticated: connection.session.authenticated, ..rules };
@@ -113,56 +114,81 @@ impl Worker {
             let now = Now { unix_us: self.clock.unix_us() };
             for index in 0..batch.len() {
                 let request = batch.request(index);
+                if !self.draining && scene.must_wait(connection, &request) {
+                    connection.framing = Framing::default();
+                    used += request.end() - request.len() as usize;
+                    break 'batches Why::Paused;
+                }
                 connection.turn_bytes = connection.turn_bytes.saturating_add(request.len());
                 let args = batch.args(&request, rest);
-                match scene.run(connection, &request, args, now, &mut outgoing) {
+                let why = match scene.run(connection, &request, args, now, &mut outgoing) {
                     Outcome::Done if outgoing.unsent() <= limits::UNSENT_SOFT => continue,
                     // More than the operator allows, which is judged by `conclude`.
-                    Outcome::Done if limits.refuse_unsent(outgoing.unsent()) => {}
+                    Outcome::Done if limits.refuse_unsent(outgoing.unsent()) => Why::Over,
                     Outcome::Done if connection.overrun => continue,
-                    Outcome::Done => {
-                        connection.stalled = true;
-                        self.stalled.push_back(token_of(slot, connection));
-                    }
-                    Outcome::Close => connection.phase = Phase::Finishing,
-                    Outcome::Drop => connection.phase = Phase::Closing,
-                    Outcome::Pending(asked) => question = Some(asked),
-                }
+                    Outcome::Done => Why::Stalled,
+                    Outcome::Close => Why::Ends(Phase::Finishing),
+                    Outcome::Drop => Why::Ends(Phase::Closing),
+                    Outcome::Pending(question) => Why::Asks(question),
+                    Outcome::Zero(ms) => Why::Waits(ms),
+                };
                 // What was decoded behind this request is decoded again when its time comes.
                 connection.framing = Framing::default();
                 used += request.end();
-                break 'batches;
+                break 'batches why;
             }
             used += batch.bytes;
             match stop {
                 Stop::Full if used < input.len() => {}
-                Stop::Full | Stop::Incomplete => break,
-                Stop::Malformed(error) => {
-                    malformed = Some(error);
-                    break;
-                }
+                Stop::Full | Stop::Incomplete => break Why::Over,
+                Stop::Malformed(error) => break Why::Malformed(error),
             }
-        }
+        };
         let reload = scene.reload;
-        self.conclude(slot, outgoing, malformed);
+        let question = self.conclude(slot, outgoing, why);
         if reload {
             self.reload();
         }
         (used, question)
     }
 
-    /// Gives a connection its replies back, and ends it if its bytes were no request or it has too many replies.
-    fn conclude(&mut self, slot: usize, outgoing: Box<Outgoing>, malformed: Option<ProtocolError>) {
+    /// Gives a connection its replies back, closes it if these are too many, and does what has to be done before its
+    /// next request. Gives the question that this is.
+    fn conclude(&mut self, slot: usize, outgoing: Box<Outgoing>, why: Why) -> Option<Question> {
         let Self { connections, pool, limits, .. } = self;
         let connection = connections.get_mut(slot).expect("the caller found it");
         connection.give_replies(outgoing, pool);
-        let unsent = connection.unsent();
-        if limits.refuse_unsent(unsent) {
-            self.close_overflowing(slot);
-        } else if let Some(error) = malformed {
-            let token = token_of(slot, connection);
-            self.refuse_malformed(token, error, "");
+        let (token, overflows) = (token_of(slot, connection), limits.refuse_unsent(connection.unsent()));
+        match why {
+            Why::Over => {}
+            Why::Malformed(_) if overflows => {}
+            Why::Malformed(error) => self.refuse_malformed(token, error, ""),
+            Why::Throttled => {
+                connection.throttled = true;
+                self.throttled.push_back(token);
+            }
+            Why::Stalled => {
+                connection.stalled = true;
+                self.stalled.push_back(token);
+            }
+            Why::Paused => self.pause(token),
+            Why::Ends(phase) => connection.phase = phase,
+            Why::Waits(ms) => {
+                connection.pending = true;
+                let until = ms.map_or(u64::MAX, |ms| self.now_ms.saturating_add(ms));
+                self.waiting.push((until, token));
+            }
+            Why::Asks(question) => {
+                if overflows {
+                    self.close_overflowing(slot);
+                }
+                return Some(question);
+            }
         }
+        if overflows {
+            self.close_overflowing(slot);
+        }
+        None
     }
 
     /// Closes a connection whose client does not take its replies.
@@ -177,6 +203,26 @@ impl Worker {
     }
 }
 
+/// Why no more requests of a connection are executed for now.
+enum Why {
+    /// There is none.
+    Over,
+    /// What follows is no request.
+    Malformed(ProtocolError),
+    /// It had its share of the turn.
+    Throttled,
+    /// Its replies have to leave first.
+    Stalled,
+    /// The next one has to wait for the end of a pause.
+    Paused,
+    /// The last one was its last.
+    Ends(Phase),
+    /// The last one's reply comes after so many milliseconds, `None` = never.
+    Waits(Option<u64>),
+    /// The last one's reply is the answer to this.
+    Asks(Question),
+}
+
 /// What a command runs in, besides its connection.
 pub(super) struct Scene<'a> {
     pub(super) shared: &'a Arc<Shared>,
@@ -184,13 +230,24 @@ pub(super) struct Scene<'a> {
     pub(super) pool: &'a mut OutPool,
     pub(super) id: usize,
     pub(super) now_ms: u64,
-    /// Arguments of a request that does not stream.
-    pub(super) max_args: usize,
+    pub(super) limits: &'a Limits,
     /// A directive was changed.
     pub(super) reload: bool,
+    /// Where replies go that nobody wants.
+    pub(super) scratch: &'a mut Vec<u8>,
 }
 
 impl Scene<'_> {
+    /// Whether a request has to wait for the end of a pause. One that is refused anyway has not.
+    #[inline]
+    fn must_wait(&self, connection: &Connection, request: &Request) -> bool {
+        self.shared.pause.is_set()
+            && request.command.is_some_and(|command| {
+                permit(&connection.session, command).is_ok()
+                    && self.shared.pause.holds_back(command, &connection.session, self.now_ms)
+            })
+    }
+
     /// Runs one request of a batch, or refuses it.
     #[inline]
     fn run(
@@ -201,8 +258,30 @@ impl Scene<'_> {
         now: Now,
         outgoing: &mut Outgoing,
     ) -> Outcome {
+        let outcome = self.dispatch(connection, request, args, now, outgoing);
+        // A reply that is still to come is the one that counts.
+        if connection.session.silence != Silence::None
+            && !matches!(outcome, Outcome::Pending(_) | Outcome::Zero(_))
+        {
+            connection.session.silence = connection.session.silence.after();
+        }
+        outcome
+    }
+
+    #[inline]
+    fn dispatch(
+        &mut self,
+        connection: &mut Connection,
+        request: &Request,
+        args: Args<'_>,
+        now: Now,
+        outgoing: &mut Outgoing,
+    ) -> Outcome {
         self.counts.commands += 1;
-        if args.len() > self.max_args && !request.command.is_some_and(|it| it.flags.has(Flags::STREAMS)) {
+        // What streams is not kept, unless it waits for its transaction.
+        let kept =
+            |command: &Command| !command.flags.has(Flags::STREAMS) || connection.session.queue().is_some();
+        if args.len() > self.limits.max_args && request.command.is_none_or(kept) {
             self.counts.note_malformed(ProtocolError::InvalidCount);
             self.refuse(connection, outgoing, |reply| {
                 let mut text = Vec::with_capacity(64);
@@ -216,6 +295,8 @@ impl Scene<'_> {
             if let Some(refusal) = &refusal {
                 self.counts.note_refused(refusal);
             }
+            let meant = refusal.as_ref().and_then(Refusal::command);
+            connection.session.refuse_transaction(meant, &self.shared.table);
             return self.refuse(connection, outgoing, |reply| {
                 if let Some(refusal) = &refusal {
                     refusal.encode(reply);
@@ -224,10 +305,30 @@ impl Scene<'_> {
         };
         if let Err(text) = permit(&connection.session, command) {
             self.counts.unauthenticated += 1;
+            connection.session.refuse_transaction(Some(command), &self.shared.table);
             return self.refuse(connection, outgoing, |reply| reply.error(text));
         }
         connection.client.last_command = Some(command);
-        self.call(connection, command, args, (request.hash, now), outgoing, None)
+        match connection.session.admit(command, &args, self.limits.query_buffer) {
+            Admission::Run => self.call(connection, command, args, (request.hash, now), outgoing, None),
+            Admission::Queued => {
+                self.reply(connection, outgoing, |reply| reply.simple("QUEUED"));
+                Outcome::Done
+            }
+            Admission::Refused(text) => self.refuse(connection, outgoing, |reply| reply.error(text)),
+            Admission::Full => {
+                log::warn!(
+                    "closing client id={}: its transaction is larger than client-query-buffer-limit ({} bytes)",
+                    connection.session.id,
+                    self.limits.query_buffer
+                );
+                self.counts.query_overflows += 1;
+                self.refuse(connection, outgoing, |reply| {
+                    reply.error("ERR Protocol error: transaction is larger than client-query-buffer-limit");
+                });
+                Outcome::Close
+            }
+        }
     }
 
     #[cold]
@@ -238,9 +339,22 @@ impl Scene<'_> {
         encode: impl FnOnce(&mut Encoder<'_>),
     ) -> Outcome {
         self.counts.errors += 1;
+        self.reply(connection, outgoing, encode);
+        Outcome::Done
+    }
+
+    /// Encodes a reply that is no command's.
+    fn reply(
+        &mut self,
+        connection: &Connection,
+        outgoing: &mut Outgoing,
+        encode: impl FnOnce(&mut Encoder<'_>),
+    ) {
+        if connection.session.silence.mutes() {
+            return;
+        }
         let (block, mut spiller) = outgoing.writer(self.pool);
         encode(&mut Encoder::new(block, &mut spiller, connection.session.protocol));
-        Outcome::Done
     }
 
     /// Runs a command on its arguments, or on a part of them. `hashed` is the first key's hash, where it is known.
@@ -257,12 +371,17 @@ impl Scene<'_> {
         if cfg!(test) {
             args.tail(0).for_each(witness::argument);
         }
+        let muted = connection.session.silence.mutes();
         let (block, mut spiller) = outgoing.writer(self.pool);
-        let reply = Encoder::new(block, &mut spiller, connection.session.protocol);
+        let mut unwanted = Unwanted;
+        let (block, spill): (&mut Vec<u8>, &mut dyn Spill) =
+            if muted { (self.scratch, &mut unwanted) } else { (block, &mut spiller) };
+        let reply = Encoder::new(block, spill, connection.session.protocol);
         let mut host = CallHost {
             shared: self.shared,
             client: &connection.client,
             id: self.id,
+            limits: self.limits,
             now_ms: self.now_ms,
             reload: &mut self.reload,
         };
@@ -280,6 +399,7 @@ impl Scene<'_> {
             tally: &mut tally,
             wait: 0,
             parts,
+            held: None,
         };
         let outcome = (command.run)(&mut call);
         connection.wait = connection.wait.max(call.wait);
@@ -288,8 +408,31 @@ impl Scene<'_> {
         self.counts.misses += tally.misses;
         self.counts.wrong_passwords += tally.wrong_passwords;
         self.counts.unauthenticated += tally.unauthenticated;
+        if muted {
+            self.forget_reply(connection, outgoing);
+        }
         outcome
     }
+
+    /// A reply was encoded that nobody wants, unless it is that of the command that ended the silence.
+    #[cold]
+    fn forget_reply(&mut self, connection: &Connection, outgoing: &mut Outgoing) {
+        let reply = std::mem::take(self.scratch);
+        self.reply(connection, outgoing, |encoder| encoder.raw(&reply));
+        *self.scratch = reply;
+        self.scratch.clear();
+    }
+}
+
+/// Lets what is spilled go.
+struct Unwanted;
+
+impl Spill for Unwanted {
+    fn spill(&mut self, block: &mut Vec<u8>) {
+        block.clear();
+    }
+
+    fn attach(&mut self, _: bytes::Bytes) {}
 }
 
 /// Counts changes; nothing keeps them.

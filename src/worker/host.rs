@@ -1,6 +1,7 @@
 //! What commands ask of the world around the core, answered from what the workers share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::{Counts, Message, Readings, Shared};
 use crate::command::client_list::ClientFacts;
@@ -9,8 +10,9 @@ use crate::command::info::{Facts, Refusals};
 use crate::command::session::Session;
 use crate::command::{Command, ConfigError, Host, lookup};
 use crate::connection::{Client, Connection, Peer, Phase};
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::metrics::process::Process;
+use crate::table::Figures;
 
 /// The host of one command.
 pub(super) struct CallHost<'a> {
@@ -19,6 +21,8 @@ pub(super) struct CallHost<'a> {
     pub(super) client: &'a Client,
     /// The worker's number.
     pub(super) id: usize,
+    /// The bounds as they stand.
+    pub(super) limits: &'a Limits,
     /// Monotonic milliseconds.
     pub(super) now_ms: u64,
     /// Set when the directives have changed.
@@ -26,12 +30,14 @@ pub(super) struct CallHost<'a> {
 }
 
 impl Host for CallHost<'_> {
-    fn facts(&self) -> Facts {
-        let Shared { table, posts, identity, .. } = self.shared;
+    fn limits(&self) -> &Limits {
+        self.limits
+    }
+
+    fn facts(&self, table: Figures) -> Facts {
+        let Shared { posts, identity, .. } = self.shared;
         let process = Process::read();
         let counts = self.shared.counts();
-        let limits = self.shared.settings.limits();
-        let dataset = table.heap_bytes() as u64;
         // Relaxed: for display.
         let reading = |of: fn(&Readings) -> &AtomicU64| {
             posts.iter().map(move |post| of(&post.readings).load(Ordering::Relaxed))
@@ -50,14 +56,14 @@ impl Host for CallHost<'_> {
             rung: identity.rung.clone(),
             workers: posts.len(),
             connected_clients: self.shared.connected.load(Ordering::Relaxed),
-            max_clients: limits.max_clients,
+            max_clients: self.limits.max_clients,
             // No command here waits for another client.
             blocked_clients: 0,
             used_memory: process.anonymous,
             used_memory_rss: process.resident,
             used_memory_peak: process.peak,
             used_memory_startup: identity.startup_bytes,
-            used_memory_dataset: dataset,
+            used_memory_dataset: table.heap_bytes as u64,
             total_system_memory: process.machine,
             max_memory: 0,
             max_memory_policy: "noeviction".to_owned(),
@@ -71,9 +77,9 @@ impl Host for CallHost<'_> {
             error_replies: counts.errors,
             keyspace_hits: counts.hits,
             keyspace_misses: counts.misses,
-            expired_keys: table.expired(),
-            keys: table.len(),
-            keys_with_deadline: table.deadlines(),
+            expired_keys: table.expired,
+            keys: table.keys,
+            keys_with_deadline: table.timed,
             changes: self.shared.changes(),
             last_save_unix_s: identity.started.unix_us / 1_000_000,
             cpu_sys_s: process.system_s,
@@ -120,6 +126,36 @@ impl Host for CallHost<'_> {
 
     fn reset_stats(&mut self) {
         self.shared.reset_counts();
+    }
+
+    fn pause(&mut self, ms: u64, all: bool) {
+        self.shared.pause.begin(self.now_ms, ms, all);
+    }
+
+    fn unpause(&mut self) {
+        self.shared.pause.end();
+        for (id, post) in self.shared.posts.iter().enumerate() {
+            // A worker whose mailbox is full has a next turn anyway, in which it looks.
+            if id != self.id && post.send(Message::Unpaused).is_err() {
+                log::debug!("worker {id} hears of the end of the pause by itself");
+            }
+        }
+    }
+
+    fn may_debug(&self) -> bool {
+        let mut allowed = false;
+        self.shared.settings.get(&|name| name == "enable-debug-command", &mut |_, value| {
+            allowed = value == "yes" || value == "local" && self.client.peer.is_local();
+        });
+        allowed
+    }
+
+    fn sleep(&mut self, seconds: f64) {
+        std::thread::sleep(Duration::from_secs_f64(seconds));
+    }
+
+    fn shut_down(&mut self) -> bool {
+        self.shared.stop()
     }
 }
 
@@ -178,6 +214,7 @@ fn facts_of(session: &Session, client: &Client, now_ms: u64) -> ClientFacts {
         idle_s: now_ms.saturating_sub(client.active_ms) / 1000,
         no_evict: session.no_evict,
         no_touch: session.no_touch,
+        queued: session.queue().map(|queue| (queue.len(), queue.memory())),
         closing: false,
         query_bytes: 0,
         query_free: 0,

@@ -11,6 +11,8 @@ use crate::connection::Peer;
 use crate::limits::{self, Limits};
 use crate::table::Table;
 
+use super::pause::Pause;
+
 /// A connection that one worker accepted for another. The worker does not look inside; its engine does.
 #[derive(Debug)]
 pub struct Dealt {
@@ -45,6 +47,8 @@ pub enum Message {
     },
     /// Directives have new values.
     ConfigChanged,
+    /// A pause was ended.
+    Unpaused,
     /// Changes up to [`Shared::durable`] are safe: replies that waited for them may leave.
     Durable,
     /// Accept no more, serve what has arrived, end.
@@ -285,7 +289,11 @@ pub struct Shared {
     pub durable: AtomicU64,
     /// What does not change after start.
     pub identity: Identity,
+    /// Requests that wait.
+    pub pause: Pause,
     next_client: AtomicU64,
+    /// Ends the server; absent where its clients may not.
+    stopper: OnceLock<Bell>,
     /// Has freed memory given back to the kernel; absent where nobody does that.
     trimmer: OnceLock<Bell>,
     /// Counters' sums at the last `CONFIG RESETSTAT`.
@@ -335,10 +343,25 @@ impl Shared {
             connected: AtomicUsize::new(0),
             durable: AtomicU64::new(0),
             identity,
+            pause: Pause::default(),
             next_client: AtomicU64::new(1),
+            stopper: OnceLock::new(),
             trimmer: OnceLock::new(),
             baseline: std::sync::Mutex::new(Counts::default()),
         }
+    }
+
+    /// Says who ends the server when a client asks for it. Only the first to be named is asked.
+    pub fn name_stopper(&self, bell: Bell) {
+        let _named_before = self.stopper.set(bell);
+    }
+
+    /// Begins to end the server. False: nobody was named for that.
+    pub(super) fn stop(&self) -> bool {
+        self.stopper.get().is_some_and(|bell| {
+            bell();
+            true
+        })
     }
 
     /// Says who gives freed memory back to the kernel when it is asked to. Only the first to be named is asked.

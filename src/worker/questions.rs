@@ -8,6 +8,7 @@ use super::{Message, Token, Worker, host, token_of};
 use crate::command::client_list::{Question, QuestionKind};
 use crate::connection::Phase;
 use crate::limits;
+use crate::resp::encode::Encoder;
 
 /// A question that is under way.
 #[derive(Debug)]
@@ -36,12 +37,12 @@ impl Worker {
         let (matched, lines) = self.answer(&question, Some(token));
         let others = self.shared.posts.len() - 1;
         if others == 0 {
-            self.reply(token.slot as usize, |reply| question.answer(matched, &lines, reply));
+            self.conclude_pending(token, |reply| question.answer(matched, &lines, reply));
             return self.get(token).is_some_and(|connection| connection.runnable());
         }
         if self.questions.open.len() >= limits::QUESTIONS {
             self.counts.busy_questions += 1;
-            self.reply(token.slot as usize, |reply| {
+            self.conclude_pending(token, |reply| {
                 reply.error("ERR too many questions about clients are under way, try again");
             });
             return true;
@@ -87,6 +88,14 @@ impl Worker {
         (matched, lines)
     }
 
+    /// Encodes a reply that came later than its request.
+    pub(super) fn conclude_pending(&mut self, token: Token, encode: impl FnOnce(&mut Encoder<'_>)) {
+        let slot = token.slot as usize;
+        self.reply(slot, encode);
+        let session = &mut self.connections[slot].session;
+        session.silence = session.silence.after();
+    }
+
     /// Another worker has answered a question of ours.
     pub(super) fn handle_answer(&mut self, ticket: u64, matched: u64, lines: &[u8]) {
         let slot = usize::try_from(ticket & u64::from(u32::MAX)).expect("masked to 32 bits");
@@ -104,7 +113,7 @@ impl Worker {
         let Open { question, token, matched, lines, .. } = self.questions.open.remove(slot);
         if let Some(connection) = self.get(token) {
             connection.pending = false;
-            self.reply(token.slot as usize, |reply| question.answer(matched, &lines, reply));
+            self.conclude_pending(token, |reply| question.answer(matched, &lines, reply));
             self.resume(token);
         }
     }

@@ -67,7 +67,8 @@ impl Worker {
                     counts.unauthenticated += 1;
                     Stream::Refused(encoded(|reply| reply.error(text)))
                 }
-                Ok(()) if command.flags.has(Flags::STREAMS) => {
+                // What waits for its transaction is held.
+                Ok(()) if command.flags.has(Flags::STREAMS) && connection.session.queue().is_none() => {
                     Stream::Parts { command, parts: Parts { count: declared, done: 1, sum: 0 } }
                 }
                 Ok(()) if declared <= limits.max_args => {
@@ -120,12 +121,15 @@ impl Worker {
             Ended::Incomplete | Ended::Full => return used,
             Ended::Complete => {
                 let stream = connection.stream.take();
+                let silence = connection.session.silence;
                 connection.framing = Framing::default();
                 if let Some(Stream::Refused(error)) = stream.as_deref() {
+                    connection.session.refuse_transaction(None, &self.shared.table);
                     self.counts.errors += 1;
                     self.counts.commands += 1;
                     self.reply(slot, |reply| reply.raw(error));
                 }
+                self.connections[slot].session.silence = silence.after();
             }
             Ended::Malformed(error) => {
                 let executed = self.abandon(slot, "the bytes that followed were not the protocol");
@@ -163,7 +167,7 @@ impl Worker {
 
     /// One part: at most [`limits::SPANS`] arguments. Gives the bytes that are done with, and whether that was all.
     fn execute_part(&mut self, slot: usize, input: &[u8], rules: &Rules, now: Now) -> (usize, Option<Ended>) {
-        if self.throttle(slot) {
+        if self.throttle(slot) || self.hold_back(slot) {
             return (0, Some(Ended::Full));
         }
         let Self { connections, batch, pool, shared, counts, limits, stalled, .. } = self;
@@ -206,8 +210,9 @@ impl Worker {
                 pool,
                 id: self.id,
                 now_ms: self.now_ms,
-                max_args: limits.max_args,
+                limits,
                 reload: false,
+                scratch: &mut self.scratch,
             };
             scene.call(connection, command, args, (None, now), &mut outgoing, Some(parts));
             parts.done += executed;
@@ -225,6 +230,19 @@ impl Worker {
         }
         connection.stream = Some(stream);
         (bytes, ended)
+    }
+
+    /// Whether a connection's request waits for the end of a pause.
+    fn hold_back(&mut self, slot: usize) -> bool {
+        let (connection, pause) = (&self.connections[slot], &self.shared.pause);
+        let Some(Stream::Parts { command, .. }) = connection.stream.as_deref() else { return false };
+        let waits =
+            !self.draining && pause.is_set() && pause.holds_back(command, &connection.session, self.now_ms);
+        if waits {
+            let token = token_of(slot, connection);
+            self.pause(token);
+        }
+        waits
     }
 
     /// Whether a connection had its share of the turn; it is then served in the next.

@@ -239,6 +239,23 @@ impl Client {
         text
     }
 
+    /// The next reply, whatever it is, as it came.
+    #[track_caller]
+    pub(crate) fn reply(&mut self) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(end) = reply_end(&self.unread, 0) {
+                return self.unread.drain(..end).collect();
+            }
+            match self.receive(deadline.saturating_duration_since(Instant::now())) {
+                Arrival::Bytes => {}
+                Arrival::Closed | Arrival::Nothing => {
+                    panic!("a reply should have come; there is only {}", escape(&self.unread))
+                }
+            }
+        }
+    }
+
     /// Takes what comes within `timeout` and keeps it.
     pub(crate) fn receive(&mut self, timeout: Duration) -> Arrival {
         let mut block = [0; 16 * 1024];
@@ -282,6 +299,25 @@ impl Client {
         let abrupt = nix::libc::linger { l_onoff: 1, l_linger: 0 };
         setsockopt(self.tcp(), sockopt::Linger, &abrupt).expect("a connected socket takes SO_LINGER");
     }
+}
+
+/// Where the reply at `start` ends, if all of it is there.
+pub(crate) fn reply_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let line = bytes.get(start..)?.windows(2).position(|two| two == b"\r\n")? + start;
+    let (mut end, kind) = (line + 2, bytes[start]);
+    if b"+-:_,#(".contains(&kind) {
+        return Some(end);
+    }
+    let count: i64 = std::str::from_utf8(&bytes[start + 1..line]).ok()?.parse().expect("a length or a count");
+    let Ok(count) = usize::try_from(count) else { return Some(end) };
+    if b"$=".contains(&kind) {
+        end += count + 2;
+        return (end <= bytes.len()).then_some(end);
+    }
+    for _ in 0..if kind == b'%' { 2 * count } else { count } {
+        end = reply_end(bytes, end)?;
+    }
+    Some(end)
 }
 
 /// A request as clients send it: an array of bulk strings.

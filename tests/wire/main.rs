@@ -59,6 +59,7 @@ mod delivery;
 mod epoll_only;
 #[cfg(any(all(feature = "uring", feature = "epoll"), not(any(feature = "uring", feature = "tokio-uring"))))]
 mod filter;
+mod flow;
 mod hostile;
 mod introspection;
 mod keys;
@@ -70,3 +71,4 @@ mod ours;
 mod protocol_cases;
 mod session;
 mod strings;
+mod transactions;

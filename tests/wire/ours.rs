@@ -216,7 +216,8 @@ fn every_listed_command_is_described(engine: Engine) {
     let count: usize =
         header.strip_prefix('*').and_then(|digits| digits.parse().ok()).expect("a list has a length");
     let names: Vec<String> = (0..count).map(|_| client.text()).collect();
-    for name in names {
+    // `shutdown` would be the last that could be asked.
+    for name in names.iter().filter(|name| *name != "shutdown") {
         // Too few arguments for most: whatever is said, the name is known.
         let mut other = server.connect();
         other.send(request(&name.split('|').collect::<Vec<_>>()));

@@ -27,6 +27,11 @@ impl Model {
                 reply.integer(if left < 0 { left } else { left / 1000 + i64::from(left % 1000 >= 500) });
             }
             "pttl" => reply.integer(self.left(&request[1])),
+            "expiretime" | "pexpiretime" => {
+                let ms = self.find(&request[1]).map_or(-2, |entry| entry.deadline.unwrap_or(-1));
+                let seconds = ms / 1000 + i64::from(ms % 1000 >= 500);
+                reply.integer(if ms < 0 || name == "pexpiretime" { ms } else { seconds });
+            }
             "getttl" => {
                 reply.array(2);
                 self.show(&request[1], reply);

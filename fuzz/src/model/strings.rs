@@ -52,10 +52,17 @@ impl Model {
                 reply.array(request.len() - 1);
                 request[1..].iter().for_each(|key| self.show(key, reply));
             }
-            "mset" | "mincrby" if request.len().is_multiple_of(2) => reply.wrong_arity(name),
+            "mset" | "msetnx" | "mincrby" if request.len().is_multiple_of(2) => reply.wrong_arity(name),
             "mset" => {
                 request[1..].chunks(2).for_each(|pair| self.put(&pair[0], &pair[1], None));
                 reply.simple("OK");
+            }
+            "msetnx" => {
+                let free = request[1..].iter().step_by(2).all(|key| self.find(key).is_none());
+                if free {
+                    request[1..].chunks(2).for_each(|pair| self.put(&pair[0], &pair[1], None));
+                }
+                reply.truth(free);
             }
             "mincrby" => {
                 reply.array(request.len() / 2);
@@ -135,7 +142,7 @@ impl Model {
     }
 
     /// The deadline that a positive time means after one of `SET`'s options.
-    fn time(&self, option: &str, time: &[u8]) -> Result<i64, Wrong> {
+    pub(super) fn time(&self, option: &str, time: &[u8]) -> Result<i64, Wrong> {
         let time = i128::from(integer(time).ok_or(Wrong::Integer)?);
         let milliseconds = if option.starts_with('E') { time * 1000 } else { time };
         let start = if option.ends_with("AT") { 0 } else { i128::from(self.now_ms) };
@@ -145,7 +152,7 @@ impl Model {
 }
 
 /// What is wrong with a time.
-enum Wrong {
+pub(super) enum Wrong {
     Integer,
     Time,
 }
