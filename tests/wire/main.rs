@@ -55,11 +55,13 @@ mod server;
 mod counters;
 mod crowd;
 mod delivery;
+mod differential;
 #[cfg(not(any(feature = "uring", feature = "tokio-uring")))]
 mod epoll_only;
 #[cfg(any(all(feature = "uring", feature = "epoll"), not(any(feature = "uring", feature = "tokio-uring"))))]
 mod filter;
 mod flow;
+mod golden;
 mod hostile;
 mod introspection;
 mod keys;

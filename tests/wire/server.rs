@@ -198,9 +198,38 @@ impl Server {
     /// The same, of which `prepare` has the last word on how it is started.
     #[track_caller]
     pub(crate) fn spawn_prepared(engine: Engine, port: u16, flags: &[&str], prepare: Prepare<'_>) -> Self {
+        Self::execute(command(engine, port, flags), port, flags, prepare)
+    }
+
+    /// A Redis of its own beside the server under test, as the reference.
+    #[track_caller]
+    pub(crate) fn reference(program: &str) -> Self {
+        let port = free_port(&[]);
+        let mut command = Command::new(program);
+        command.args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--databases",
+            "1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        let mut server = Self::execute(command, port, &[], &|_| {});
+        wait_until("the reference answers", || {
+            assert!(server.exited().is_none(), "the reference did not start:\n{}", server.output());
+            answers(server.addr)
+        });
+        server
+    }
+
+    #[track_caller]
+    fn execute(mut command: Command, port: u16, flags: &[&str], prepare: Prepare<'_>) -> Self {
         let dir = fresh_dir();
         let log = File::create(dir.join("log")).expect("a log can be created in a fresh directory");
-        let mut command = command(engine, port, flags);
         command
             .current_dir(&dir)
             .stdin(Stdio::null())
@@ -331,7 +360,7 @@ fn command(engine: Engine, port: u16, flags: &[&str]) -> Command {
     let port = port.to_string();
     if let Some(peer) = env::var_os("TALLYRING_TEST_PEER") {
         let mut command = Command::new(peer);
-        command.args(["--port", &port, "--save", "", "--appendonly", "no"]);
+        command.args(["--port", &port, "--databases", "1", "--save", "", "--appendonly", "no"]);
         let mut flags = flags.iter();
         while let Some(&flag) = flags.next() {
             if matches!(flag, "--threads" | "--engine") {
