@@ -713,6 +713,51 @@ fn info_has_sections() {
 }
 
 #[test]
+fn bounded_counters_agree_with_plain_arithmetic() {
+    const EDGES: [i64; 9] = [0, 1, -1, 5, -7, i64::MAX, i64::MIN, i64::MAX - 3, i64::MIN + 3];
+    let mut random = Random(0x5eed_0002);
+    let mut server = Server::new();
+    for _ in 0..5_000 {
+        let mut edge = || EDGES[random.below(EDGES.len())];
+        let (current, by, lower, upper) = (edge(), edge(), edge(), edge());
+        let [bounded_below, bounded_above, saturate, exists] = [(); 4].map(|()| random.below(2) == 1);
+        let current = if exists { current } else { 0 };
+        server.ask(&if exists { format!("SET k {current}") } else { "DEL k".to_owned() });
+        let mut request = format!("INCREX k BYINT {by}");
+        let (mut least, mut most) = (i128::from(i64::MIN), i128::from(i64::MAX));
+        if bounded_below {
+            least = i128::from(lower);
+            write!(request, " LBOUND {lower}").unwrap();
+        }
+        if bounded_above {
+            most = i128::from(upper);
+            write!(request, " UBOUND {upper}").unwrap();
+        }
+        if saturate {
+            request += " SATURATE";
+        }
+        let sum = i128::from(current) + i128::from(by);
+        let (expected, left) = if least > most {
+            ("-ERR LBOUND can't be greater than UBOUND\\r\\n".to_owned(), exists.then_some(current))
+        } else if (least..=most).contains(&sum) || saturate {
+            let new = i64::try_from(sum.clamp(least, most)).unwrap();
+            match new.checked_sub(current) {
+                Some(added) => (format!("*2\\r\\n:{new}\\r\\n:{added}\\r\\n"), Some(new)),
+                None => ("-ERR applied increment would overflow\\r\\n".to_owned(), exists.then_some(current)),
+            }
+        } else {
+            (format!("*2\\r\\n:{current}\\r\\n:0\\r\\n"), exists.then_some(current))
+        };
+        assert_eq!(server.ask(&request), expected, "{request} on {current}");
+        let left = left.map_or("$-1\\r\\n".to_owned(), |left| {
+            let left = left.to_string();
+            format!("${}\\r\\n{left}\\r\\n", left.len())
+        });
+        assert_eq!(server.ask("GET k"), left, "after {request} on {current}");
+    }
+}
+
+#[test]
 fn transactions_are_groups_of_effects_and_wait_for_all_of_them() {
     let mut server = Server::new();
     for request in ["SET a 1", "MULTI", "INCR a", "MSET b 1 c 2", "GET nothing"] {
