@@ -64,6 +64,16 @@ pub const BATCH: usize = 32;
 /// Bytes of requests that one connection executes in a turn before the others have theirs.
 pub const TURN_BYTES: usize = 64 * 1024;
 
+/// Keys whose deadline has passed that a worker removes in a turn, and those of one group more: some 30 µs.
+pub const EXPIRED_PER_TURN: usize = 512;
+
+/// Milliseconds after which a worker that waits looks again for keys whose deadline has passed: another worker may have
+/// set an earlier deadline than any it knew.
+pub const EXPIRY_STEP_MS: u64 = 100;
+
+/// Keys removed for one command that needs memory. If that is not enough, the command is refused.
+pub const EVICTED_PER_COMMAND: usize = 64;
+
 /// Bytes that wait undecoded in a connection before it is no longer read from.
 pub const BACKLOG_BYTES: usize = 64 * 1024;
 
@@ -148,6 +158,10 @@ pub struct Limits {
     pub stream_threshold: usize,
     /// Bytes of unsent replies above which a connection is closed (`client-output-buffer-limit normal`), 0 = none.
     pub output_buffer: usize,
+    /// Bytes above which commands that may need memory are refused (`maxmemory`), 0 = none.
+    pub max_memory: usize,
+    /// Keys with a deadline go first, those with the earliest (`maxmemory-policy volatile-ttl`).
+    pub evicts: bool,
     /// Seconds after which an idle connection is closed (`timeout`), 0 = never.
     pub idle_seconds: u64,
     /// Seconds between keep-alive probes (`tcp-keepalive`), 0 = none.
@@ -173,6 +187,8 @@ impl Default for Limits {
             query_buffer: 64 * 1024 * 1024,
             stream_threshold: 64 * 1024,
             output_buffer: 256 * 1024 * 1024,
+            max_memory: 0,
+            evicts: false,
             idle_seconds: 0,
             keepalive_seconds: 300,
             local_only: true,

@@ -7,6 +7,7 @@
 //! A turn: `begin_turn` → bytes, ends and sends that completed → `next_changed` until there is none, each
 //! connection's wants applied, so that there is one send per connection and turn → `end_turn`.
 
+mod admission;
 mod batch;
 mod execute;
 mod host;
@@ -19,6 +20,7 @@ mod strangers;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,7 +36,9 @@ use crate::command::session::Session;
 use crate::connection::{Client, Connection, Peer, Phase, Spare, Wants};
 use crate::limits::{self, Limits};
 use crate::resp::encode::Encoder;
+use crate::table::Sweep;
 
+pub use admission::TOO_MANY;
 use batch::Batch;
 pub use mailbox::{Bell, Counts, Dealt, Identity, Message, Post, Readings, Settings, Shared, Stats};
 use questions::Questions;
@@ -104,6 +108,9 @@ pub struct Worker {
     /// Bytes freed since the kernel was to be given back what is free.
     released: usize,
     questions: Questions,
+    /// Its way through the table, what is due there, and whether it has come to an end.
+    sweep: Sweep,
+    sweeping: bool,
     /// Connections whose wants may have changed.
     changed: VecDeque<Token>,
     /// Connections that had their share of the turn.
@@ -141,6 +148,7 @@ impl Worker {
         let now_ms = clock.monotonic_ms();
         let has_password = shared.settings.has_password();
         Self {
+            batch: Batch::new(&shared.table),
             shared,
             id,
             clock,
@@ -151,11 +159,12 @@ impl Worker {
             generation: 0,
             limits,
             has_password,
-            batch: Batch::new(),
             pool: OutPool::default(),
             spare: Spare::default(),
             released: 0,
             questions: Questions::default(),
+            sweep: Sweep::of_thread(id),
+            sweeping: false,
             changed: VecDeque::with_capacity(256),
             throttled: VecDeque::with_capacity(256),
             stalled: VecDeque::with_capacity(256),
@@ -223,40 +232,6 @@ impl Worker {
         self.pool.lent()
     }
 
-    /// Counts a connection that was just accepted and says where it goes: to the worker with the fewest.
-    pub fn admit(&mut self, peer: &Peer) -> Admission {
-        if self.limits.local_only && !peer.is_local() {
-            self.counts.denied += 1;
-            return Admission::Refused(DENIED);
-        }
-        // Relaxed: a count; being off by the connections accepted at this very moment by nobody else is exact,
-        // since one worker accepts.
-        let connected = self.shared.connected.load(Ordering::Relaxed);
-        if connected >= self.limits.max_clients {
-            self.counts.rejected += 1;
-            return Admission::Refused(TOO_MANY);
-        }
-        self.shared.connected.fetch_add(1, Ordering::Relaxed);
-        let load = |id: &usize| (self.shared.posts[*id].connections.load(Ordering::Relaxed), *id != self.id);
-        let least = (0..self.shared.posts.len()).min_by_key(load).expect("there is at least this worker");
-        self.shared.posts[least].connections.fetch_add(1, Ordering::Relaxed);
-        if least == self.id { Admission::Here } else { Admission::To(least) }
-    }
-
-    /// Hands an accepted connection to the worker it was admitted to. `Err`: its mailbox is full; open it here.
-    pub fn deal(&mut self, to: usize, dealt: Dealt) -> Result<(), Dealt> {
-        match self.shared.posts[to].send(Message::Deal(dealt)) {
-            Ok(()) => Ok(()),
-            Err(Message::Deal(dealt)) => {
-                // Relaxed: a count, as in `admit`.
-                self.shared.posts[to].connections.fetch_sub(1, Ordering::Relaxed);
-                self.shared.posts[self.id].connections.fetch_add(1, Ordering::Relaxed);
-                Err(dealt)
-            }
-            Err(_) => unreachable!("a message that is not sent comes back as it was"),
-        }
-    }
-
     /// A connection that another worker accepted for this one.
     pub fn take_dealt(&mut self) -> Option<Dealt> {
         self.dealt.pop_front()
@@ -315,6 +290,7 @@ impl Worker {
         self.check_lingering();
         self.check_strangers();
         self.check_idle();
+        self.check_table();
         self.check_drain();
     }
 
@@ -468,7 +444,8 @@ impl Worker {
             }
         }
         self.shared.posts[self.id].stats.publish(&mut self.counts);
-        self.released += self.pool.take_released() + self.spare.take_released();
+        self.released +=
+            self.pool.take_released() + self.spare.take_released() + self.shared.table.take_freed();
         if self.released >= limits::TRIM_BYTES {
             self.released = 0;
             self.shared.ask_for_trim();
@@ -480,6 +457,9 @@ impl Worker {
         }
         if !self.outbox.is_empty() {
             at_most(1);
+        }
+        if let Some(ms) = self.table_wait_ms() {
+            at_most(ms);
         }
         if !self.stalled.is_empty() {
             at_most(limits::UNSENT_PATIENCE_MS);
@@ -576,15 +556,6 @@ impl Worker {
         self.connections.try_remove(token.slot as usize)
     }
 }
-
-/// To a client beyond `maxclients`, or beyond what an engine has blocks for.
-pub const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
-
-/// To a client of another machine, while that is not wanted.
-const DENIED: &[u8] = b"-DENIED tallyring is running in protected mode because no password is set for the default user. \
-    In this mode connections are only accepted from the loopback interface and the Unix socket. To serve other \
-    machines, set a password with the directive requirepass (CONFIG SET requirepass ... from this machine), or, on a \
-    network where everybody may count, set protected-mode no.\r\n";
 
 fn token_of(slot: usize, connection: &Connection) -> Token {
     let slot = u32::try_from(slot).expect("connections are counted in descriptors, which fit 31 bits");

@@ -146,10 +146,19 @@ fn flags_override_the_file() {
 #[test]
 fn a_flag_mends_what_a_file_would_be_refused_for() {
     let files = Files::new();
-    let path = files.write("t.conf", "daemonize yes\nappendonly yes\nmaxmemory 1gb\n");
+    let path = files.write("t.conf", "daemonize yes\nappendonly yes\nmaxmemory-policy allkeys-lru\n");
     assert!(refused(&[&path]).starts_with(&format!("{path}:1: daemonize: ")));
     assert!(refused(&[&path, "--daemonize", "no"]).starts_with(&format!("{path}:2: appendonly: ")));
-    let mended = ["--check-config", &path, "--daemonize", "no", "--appendonly", "no", "--maxmemory", "0"];
+    let mended = [
+        "--check-config",
+        &path,
+        "--daemonize",
+        "no",
+        "--appendonly",
+        "no",
+        "--maxmemory-policy",
+        "noeviction",
+    ];
     assert!(fine(&mended).contains("ignored: daemonize\n"));
 }
 
@@ -262,7 +271,6 @@ fn a_password_is_not_repeated() {
 fn what_this_version_cannot_promise_is_refused_with_the_reason() {
     for (line, reason) in [
         ("appendonly yes", "this version keeps its data in memory only; set appendonly no"),
-        ("maxmemory 1gb", "set maxmemory 0"),
         ("maxmemory-policy allkeys-lru", "set volatile-ttl or noeviction"),
         ("cluster-enabled yes", "set cluster-enabled no"),
         ("replicaof 10.0.0.1 6379", "does not replicate"),

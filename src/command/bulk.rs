@@ -5,6 +5,7 @@
 use crate::table::NewDeadline;
 
 use super::counter;
+use super::texts::NO_MEMORY;
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
 
 /// `MGET key [key …]`
@@ -218,6 +219,13 @@ fn msetnx(call: &mut Call<'_>) -> Outcome {
 fn mincrby(call: &mut Call<'_>) -> Outcome {
     if call.begins() {
         call.reply.array(call.count() / 2);
+    }
+    if call.parts.as_ref().is_some_and(|parts| parts.no_memory) {
+        // Replies to earlier pairs have left: each of these has its own error.
+        for _ in 0..call.args.len() / 2 {
+            call.reply.error(NO_MEMORY);
+        }
+        return Outcome::Done;
     }
     call.at_each::<2>(counter::add_element);
     Outcome::Done

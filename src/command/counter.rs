@@ -4,7 +4,7 @@ use crate::resp::integer;
 use crate::table::AddError;
 
 use super::place::Place;
-use super::texts::{NOT_INTEGER, OVERFLOW};
+use super::texts::{NOT_INTEGER, OVERFLOW, WRONG_TYPE};
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
 
 /// `INCR key`
@@ -138,5 +138,6 @@ fn reason(error: AddError) -> &'static str {
     match error {
         AddError::NotInteger => NOT_INTEGER,
         AddError::Overflow => OVERFLOW,
+        AddError::WrongType => WRONG_TYPE,
     }
 }

@@ -1,7 +1,7 @@
 //! `INCRBYFLOAT`. Its arithmetic is Redis' `long double`; see [`extended`].
 
 use crate::resp::extended::{self, Decimal, Extended, Finite};
-use crate::table::{NewDeadline, Value};
+use crate::table::{NewDeadline, Scalar};
 
 use super::place::Place;
 use super::texts::{NOT_FINITE, NOT_FLOAT, WRONG_TYPE};
@@ -31,8 +31,8 @@ pub static INCRBYFLOAT: Command = Command {
 pub(super) fn current(place: &mut Place<'_, '_>) -> Result<Extended, &'static str> {
     let read = place.string(|value, _| match value {
         None => Some(Extended::Finite(Finite::from(0))),
-        Some(Value::Int(number)) => Some(Extended::Finite(Finite::from(number))),
-        Some(Value::Str(text)) => extended::parse(text),
+        Some(Scalar::Int(number)) => Some(Extended::Finite(Finite::from(number))),
+        Some(Scalar::Str(text)) => extended::parse(text),
     });
     read.map_err(|_| WRONG_TYPE)?.ok_or(NOT_FLOAT)
 }

@@ -5,7 +5,7 @@ use crate::resp::args::ArgsIter;
 use crate::resp::encode::Encoder;
 use crate::resp::extended::{self, Extended, Finite};
 use crate::resp::integer;
-use crate::table::{NewDeadline, Value};
+use crate::table::{NewDeadline, Scalar};
 
 use super::expiration::{Expiration, NewTime};
 use super::float;
@@ -242,8 +242,8 @@ impl Integers {
         }
         let current = place.string(|value, _| match value {
             None => Ok(0),
-            Some(Value::Int(number)) => Ok(number),
-            Some(Value::Str(_)) => Err(NOT_INTEGER),
+            Some(Scalar::Int(number)) => Ok(number),
+            Some(Scalar::Str(_)) => Err(NOT_INTEGER),
         });
         match self.sum(current.map_err(|_| WRONG_TYPE)??)? {
             Sum::Kept(current) => Ok(Some((current, 0))),

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::session::SERVER_VERSION;
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
+use crate::table::Census;
 
 /// `INFO [section …]`
 pub static INFO: Command = Command {
@@ -98,6 +99,12 @@ pub struct Facts {
     pub keyspace_misses: u64,
     /// Keys whose deadline passed.
     pub expired_keys: u64,
+    /// Keys removed because memory was needed.
+    pub evicted_keys: u64,
+    /// Keys and their bytes by how they are kept.
+    pub census: Census,
+    /// Templates, and how often one was refused for want of room.
+    pub templates: (usize, u64),
     /// Keys.
     pub keys: usize,
     /// Keys with a deadline.
@@ -351,7 +358,8 @@ fn stats(text: &mut Text<'_>) {
     text.field("expired_keys", facts.expired_keys);
     text.field("expired_stale_perc", "0.00");
     text.zeros(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
-    text.zeros(&["evicted_keys", "evicted_clients", "total_eviction_exceeded_time"]);
+    text.field("evicted_keys", facts.evicted_keys);
+    text.zeros(&["evicted_clients", "total_eviction_exceeded_time"]);
     text.field("keyspace_hits", facts.keyspace_hits);
     text.field("keyspace_misses", facts.keyspace_misses);
     text.zeros(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"]);
@@ -421,6 +429,19 @@ fn keyspace(text: &mut Text<'_>) {
         let expires = facts.keys_with_deadline;
         text.field("db0", format!("keys={},expires={expires},avg_ttl=0", facts.keys));
     }
+    let census = &facts.census;
+    let (templates, refused) = facts.templates;
+    text.field("templates", templates);
+    text.field("templates_refused", refused);
+    text.field("row_shapes", census.shapes);
+    text.field("keys_numbered", census.numbered);
+    text.field("keys_packed", census.packed);
+    text.field(
+        "bytes_per_numbered_key",
+        format!("{:.2}", ratio(census.numbered_bytes as u64, census.numbered as u64)),
+    );
+    let packed = census.packed_bytes + census.large_bytes;
+    text.field("bytes_per_packed_key", format!("{:.2}", ratio(packed as u64, census.packed as u64)));
 }
 
 fn engine(text: &mut Text<'_>) {

@@ -388,6 +388,8 @@ pub struct Parts {
     pub done: usize,
     /// What earlier parts have counted.
     pub sum: usize,
+    /// `maxmemory` is reached.
+    pub no_memory: bool,
 }
 
 impl Call<'_> {

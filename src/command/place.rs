@@ -6,7 +6,9 @@ use arrayvec::ArrayVec;
 use crate::limits::BATCH;
 use crate::resp::args::ArgsIter;
 use crate::resp::encode::Encoder;
-use crate::table::{AddError, Key, Moment, NewDeadline, Segment, SegmentSet, Table, Value};
+use crate::table::{
+    AddError, Key, Memo, Moment, NewDeadline, SEGMENTS, Scalar, Segment, SegmentSet, Table, Value, WrongType,
+};
 
 use super::texts::WRONG_TYPE;
 use super::{Call, Tally};
@@ -46,6 +48,7 @@ impl Place<'_, '_> {
         match value {
             Some(Value::Int(number)) => self.reply.bulk_integer(number),
             Some(Value::Str(bytes)) => self.reply.bulk(bytes),
+            Some(Value::Hash(_)) => self.reply.error(WRONG_TYPE),
             None => {
                 self.reply.null();
                 return false;
@@ -104,10 +107,6 @@ impl Place<'_, '_> {
     }
 }
 
-/// The key holds another kind of value than the command is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WrongType;
-
 impl WrongType {
     /// Replies with the error.
     pub fn reply(self, reply: &mut Encoder<'_>) {
@@ -120,17 +119,18 @@ impl<'a> Place<'_, 'a> {
     #[inline]
     pub fn string<R>(
         &mut self,
-        work: impl FnOnce(Option<Value<'_>>, &mut Encoder<'a>) -> R,
+        work: impl FnOnce(Option<Scalar<'_>>, &mut Encoder<'a>) -> R,
     ) -> Result<R, WrongType> {
         match self.segment.get(self.key, &mut self.at) {
-            value @ (None | Some(Value::Int(_) | Value::Str(_))) => Ok(work(value, self.reply)),
+            None => Ok(work(None, self.reply)),
+            Some(value) => value.scalar().map(|value| work(Some(value), self.reply)).ok_or(WrongType),
         }
     }
 
     /// The same for a reading command, which counts as a hit or a miss.
     pub fn read_string<R>(
         &mut self,
-        work: impl FnOnce(Option<Value<'_>>, &mut Encoder<'a>) -> R,
+        work: impl FnOnce(Option<Scalar<'_>>, &mut Encoder<'a>) -> R,
     ) -> Result<R, WrongType> {
         self.find();
         self.string(work)
@@ -201,18 +201,23 @@ impl<'a> Call<'a> {
         let mut rest = self.args.tail(first);
         let mut set = SegmentSet::default();
         let mut groups = [Group::new(), Group::new()];
-        groups[0].fill::<STEP>(self.table, &mut rest);
-        for &(key, _) in &groups[0].members {
-            set.insert(key.hash);
-        }
-        // Only a request larger than a group is hashed twice: to know its segments, then to visit its keys.
-        for bytes in rest.clone().step_by(STEP) {
-            set.insert(self.table.key(bytes).hash);
+        let mut memo = self.table.memo();
+        groups[0].fill::<STEP>(self.table, &mut memo, &mut rest);
+        if (self.args.len() - first) / STEP >= MANY {
+            set = SegmentSet::all();
+        } else {
+            for &(key, _) in &groups[0].members {
+                set.insert(key.hash);
+            }
+            // A request larger than a group is hashed twice: to know its segments, then to visit its keys.
+            for bytes in rest.clone().step_by(STEP) {
+                set.insert(self.table.key_after(&mut memo, bytes).hash);
+            }
         }
         let mut guards = self.table.lock_all(&set);
         let mut turn = 0;
         while !groups[turn].members.is_empty() {
-            groups[1 - turn].fill::<STEP>(self.table, &mut rest);
+            groups[1 - turn].fill::<STEP>(self.table, &mut memo, &mut rest);
             for &(key, value) in &groups[turn].members {
                 work(
                     &mut Place {
@@ -231,6 +236,9 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Keys of a request from which on all segments are locked without a look: so many would leave an eighth of them out.
+const MANY: usize = 2 * SEGMENTS;
+
 /// Keys that are fetched into the cache together, while the group before them is executed.
 struct Group<'a> {
     members: ArrayVec<(Key<'a>, &'a [u8]), BATCH>,
@@ -242,12 +250,12 @@ impl<'a> Group<'a> {
     }
 
     /// Takes the next keys (and values) out of `rest`, hashes them and starts to fetch what they will touch.
-    fn fill<const STEP: usize>(&mut self, table: &Table, rest: &mut ArgsIter<'a>) {
+    fn fill<const STEP: usize>(&mut self, table: &Table, memo: &mut Memo, rest: &mut ArgsIter<'a>) {
         self.members.clear();
         while !self.members.is_full()
             && let Some(bytes) = rest.next()
         {
-            let key = table.key(bytes);
+            let key = table.key_after(memo, bytes);
             table.prefetch(key.hash);
             let value = if STEP == 2 { rest.next().unwrap_or_default() } else { &[] };
             self.members.push((key, value));

@@ -1,9 +1,9 @@
 //! Values as rows of bytes: their length, parts of them, and what is written into them or behind them.
 
 use crate::resp::integer;
-use crate::table::{NewDeadline, Value};
+use crate::table::{NewDeadline, Scalar, WrongType};
 
-use super::place::{Place, WrongType};
+use super::place::Place;
 use super::texts::{NOT_INTEGER, WRONG_TYPE};
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
 
@@ -114,14 +114,14 @@ const RANGE: &[Argument] =
 const TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 
 /// Hands `work` the bytes of a value.
-fn with_bytes<R>(value: Value<'_>, work: impl FnOnce(&[u8]) -> R) -> R {
+fn with_bytes<R>(value: Scalar<'_>, work: impl FnOnce(&[u8]) -> R) -> R {
     match value {
-        Value::Int(number) => work(itoa::Buffer::new().format(number).as_bytes()),
-        Value::Str(bytes) => work(bytes),
+        Scalar::Int(number) => work(itoa::Buffer::new().format(number).as_bytes()),
+        Scalar::Str(bytes) => work(bytes),
     }
 }
 
-fn length(value: Option<Value<'_>>) -> usize {
+fn length(value: Option<Scalar<'_>>) -> usize {
     value.map_or(0, |value| with_bytes(value, <[u8]>::len))
 }
 

@@ -89,6 +89,8 @@ pub struct Config {
     pub appendfsync: Fsync,
     /// Points of snapshots.
     pub save: Vec<SavePoint>,
+    /// Bytes that the table and what the server began with may take, 0 = no bound.
+    pub maxmemory: usize,
     /// What goes when memory is short.
     pub maxmemory_policy: EvictionPolicy,
     /// Which engine moves the bytes.
@@ -146,6 +148,7 @@ impl Default for Config {
             dir: PathBuf::from("./tallyring-data"),
             appendfsync: Fsync::EverySecond,
             save: Vec::new(),
+            maxmemory: 0,
             maxmemory_policy: EvictionPolicy::NoEviction,
             engine: EngineChoice::Auto,
             recv: ReceiveMode::Multishot,
@@ -200,6 +203,8 @@ impl Config {
             query_buffer: self.client_query_buffer_limit,
             stream_threshold: self.stream_threshold,
             output_buffer: self.client_output_buffer_limit.normal.hard,
+            max_memory: self.maxmemory,
+            evicts: self.maxmemory_policy == EvictionPolicy::VolatileTtl,
             idle_seconds: u64::from(self.timeout),
             keepalive_seconds: self.tcp_keepalive,
             local_only: self.protected_mode && self.requirepass.reveal().is_none(),

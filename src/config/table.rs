@@ -222,10 +222,10 @@ const DATA: &[Directive] = &[
     Directive {
         name: "maxmemory",
         default: "0",
-        help: "bytes that counters may take; 0 = no bound, and this version holds none",
+        help: "bytes that keys may take, with what the server began with; 0 = no bound",
         change: Live,
-        write: One(|_, word| no_memory_bound(memory(word, 0..=u64::MAX)?)),
-        show: |_| "0".to_owned(),
+        write: One(|config, word| put(&mut config.maxmemory, memory(word, 0..=u64::MAX))),
+        show: |config| config.maxmemory.to_string(),
     },
     Directive {
         name: "maxmemory-policy",
@@ -366,16 +366,6 @@ fn only_one_database(config: &mut Config, databases: i64) -> Result<(), Fault> {
 fn no_journal(wanted: bool) -> Result<(), Fault> {
     if wanted {
         return Err(Fault::refused("this version keeps its data in memory only; set appendonly no"));
-    }
-    Ok(())
-}
-
-/// Refuses a bound, because one that is not held must not be promised.
-fn no_memory_bound(bytes: usize) -> Result<(), Fault> {
-    if bytes > 0 {
-        return Err(Fault::refused(
-            "this version does not hold a memory bound; set maxmemory 0, and bound the process from outside",
-        ));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ pub type Lsn = u64;
 /// One change. Deadlines are absolute, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect<'a> {
-    /// The key now holds `value`, with this deadline or none.
+    /// The key now holds `value`, an integer or bytes, with this deadline or none.
     Set {
         /// The key's bytes.
         key: &'a [u8],
@@ -33,6 +33,22 @@ pub enum Effect<'a> {
         /// Who took it.
         cause: Removal,
     },
+    /// A field of the hash at this key, which is made where there is none, now holds `value`.
+    Field {
+        /// The key's bytes.
+        key: &'a [u8],
+        /// The field's name.
+        field: &'a [u8],
+        /// Its value from now on: an integer or bytes.
+        value: Value<'a>,
+    },
+    /// A field of the hash at this key is gone, and the key with its last field.
+    RemoveField {
+        /// The key's bytes.
+        key: &'a [u8],
+        /// The field's name.
+        field: &'a [u8],
+    },
     /// Every key is gone.
     Flush,
 }
@@ -44,6 +60,8 @@ pub enum Removal {
     Command,
     /// Its deadline passed.
     Expired,
+    /// Memory was needed.
+    Evicted,
 }
 
 /// Takes effects in the order in which they happen, while the lock of the segment concerned is held.

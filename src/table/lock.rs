@@ -1,26 +1,53 @@
 //! Segments while they are locked: one, or several in one fixed order. Knows no key's bytes.
 
+#[cfg(model)]
+use loom::sync::atomic::AtomicU64;
 use std::ops::{Deref, DerefMut};
-use std::sync::MutexGuard;
+#[cfg(not(model))]
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use arrayvec::ArrayVec;
 
 use super::effect::Lsn;
-use super::probe::Home;
+use super::expiry::Tasks;
 use super::{KeyHash, SEGMENTS, Segment};
+
+/// One segment and its lock, on cache lines of their own.
+#[repr(align(64))]
+pub(super) struct Shard(pub(super) Mutex<Segment>);
+
+/// Bytes of all segments.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// On the heap.
+    pub(super) used: AtomicUsize,
+    /// Given back to the allocator since they were last asked for.
+    pub(super) freed: AtomicUsize,
+}
 
 /// One segment, locked until this is dropped.
 #[derive(Debug)]
 pub struct Guard<'t> {
     held: MutexGuard<'t, Segment>,
-    home: &'t Home,
+    /// When all segments have something to do, and when this one has.
+    tasks: &'t Tasks,
+    task: &'t AtomicU64,
+    /// What all segments use.
+    memory: &'t Memory,
 }
 
 impl<'t> Guard<'t> {
-    /// The guard of a locked segment, whose slots are published at `home`.
+    /// The guard of a locked segment.
     #[inline]
-    pub(super) fn new(held: MutexGuard<'t, Segment>, home: &'t Home) -> Self {
-        Self { held, home }
+    pub(super) fn new(
+        held: MutexGuard<'t, Segment>,
+        tasks: &'t Tasks,
+        segment: usize,
+        memory: &'t Memory,
+    ) -> Self {
+        Self { held, tasks, task: tasks.of(segment), memory }
     }
 }
 
@@ -41,11 +68,25 @@ impl DerefMut for Guard<'_> {
 }
 
 impl Drop for Guard<'_> {
-    /// Publishes where the slots are, if they moved. The lock is given back after this.
+    /// Publishes what has changed: when there is something to do, and how much memory is used. The lock is given back
+    /// after this.
     #[inline]
     fn drop(&mut self) {
-        if let Some(slots) = self.held.moved_slots() {
-            self.home.publish(slots);
+        let store = self.held.store();
+        let task = store.task();
+        // Relaxed, here and below: who sees an old value does too much or too little, once. Written where it differs
+        // only, so that the cores that look at it keep it.
+        if self.task.load(Ordering::Relaxed) != task {
+            self.tasks.set(self.task, task);
+        }
+        if store.has_resized() {
+            let (growth, freed) = self.held.take_growth();
+            if growth != 0 {
+                self.memory.used.fetch_add(growth.cast_unsigned(), Ordering::Relaxed);
+            }
+            if freed != 0 {
+                self.memory.freed.fetch_add(freed, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -129,6 +170,7 @@ mod tests {
 
     use super::{SEGMENTS, SegmentSet};
     use crate::table::effect::Discard;
+    use crate::table::key::first_of;
     use crate::table::{Key, KeyHash, Moment, Table, Value};
 
     const THREADS: usize = 8;
@@ -149,9 +191,9 @@ mod tests {
 
     #[test]
     fn a_set_lists_its_members_and_ranks_them() {
-        let of = |segment: usize| KeyHash(u64::try_from(segment).unwrap() << 56 | 0xFFFF);
+        let of = |segment: usize| KeyHash::of_bits(first_of(segment) | 0xFFFF);
         let mut set = SegmentSet::default();
-        let members = [0, 1, 63, 64, 127, 128, 200, 255];
+        let members = [0, 1, 5, SEGMENTS / 2 - 1, SEGMENTS / 2, SEGMENTS - 3, SEGMENTS - 1];
         for member in members.iter().rev() {
             set.insert(of(*member));
         }
@@ -234,6 +276,6 @@ mod tests {
     #[should_panic(expected = "the segments of all keys were locked")]
     fn a_segment_outside_the_set_is_refused() {
         let table = Table::with_seed(4);
-        let _ = table.lock_all(&SegmentSet::default()).segment(KeyHash(0));
+        let _ = table.lock_all(&SegmentSet::default()).segment(KeyHash::of_bits(0));
     }
 }

@@ -1,43 +1,77 @@
 //! The counters: segments, each behind its own lock, shared by all workers.
 //!
-//! A key's segment and its place in it depend on one seeded hash. Time is an argument; effects leave through
-//! the sink while the segment's lock is held, so that their order is the order of changes for every key.
+//! A key's segment and its position in it depend on one seeded hash, and on nothing that changes. Time is an argument;
+//! effects leave through the sink while the segment's lock is held, so that their order is the order of changes for
+//! every key.
 //!
 //! ```text
-//! hash   [ segment 8 bits | …                      | place: as many low bits as the segment has slots ]
+//! hash   [ segment 8 bits | position, a fraction                                     ]
 //!
-//! Table ─ homes:    where the slots of each segment begin, for prefetching without a lock
-//!       └ segments: Mutex<Segment> ─ Store ─ slots:   32 bytes a key; a short key's number is right here
-//!                                          └ records: strings, deadlines, long keys
+//! Table ─ dictionary: templates that were admitted, looked up without a lock
+//!       ├ homes:      where the lines of each template and segment are, for prefetching without a lock
+//!       ├ tasks:      when each segment has something to expire or to tidy
+//!       └ segments:   Mutex<Segment> ─ Store ─ numbered: for each template, lines of ids and values
+//!                                            └ packed:   an index, and a cell for each key with all it holds
+//!                                                        (strings, rows, maps, numbers without a template)
 //! ```
+//!
+//! To read: `key` (what a key's hash is), `array` and `lines` (how lines are found, and grow), `number` and `packed` (what
+//! is in them), `cells` and `record`, `hash` and `shape`, `store` (which key is where), `segment` (what commands do),
+//! `inventory`, `walk`, `expiry`.
 
-use std::hash::{BuildHasher, Hasher};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use ahash::RandomState;
 use arrayvec::ArrayVec;
 
+mod array;
+mod cells;
+mod counters;
+mod digits;
 pub mod effect;
+mod emptying;
+mod expiry;
+mod fields;
+mod hash;
+mod inventory;
+mod key;
+mod lines;
 mod lock;
+mod number;
+mod packed;
 mod probe;
 mod record;
 mod segment;
-mod slot;
+mod shape;
 mod store;
+mod template;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use crate::resp::integer;
 use effect::{Effect, EffectSink, Lsn};
+pub use expiry::Sweep;
+use expiry::Tasks;
+pub use hash::{Fields, VisitField};
+pub use inventory::Census;
+use key::Hashing;
+pub use key::{Key, KeyHash, Memo};
 pub use lock::{Guard, Guards, SegmentSet};
-use probe::Home;
+use lock::{Memory, Shard};
+use probe::Homes;
 pub use segment::Segment;
 pub use segment::hold::{Figures, Held, Holding};
 pub use segment::watch::Watcher;
-use slot::LINE_SLOTS;
+use store::Store;
+pub use walk::Cursor;
 
-/// Segments of a table. Many more than there are workers, so that two of them seldom want the same lock.
-pub const SEGMENTS: usize = 256;
+/// Segments of a table. Several times as many as there are workers, so that two of them seldom want the same lock; and no
+/// more, so that what each has beside its keys stays in the nearer caches, and a request of many keys takes few locks.
+pub const SEGMENTS: usize = 64;
+
+/// Most entries that one operation on one key moves, whatever the size of the table.
+pub const MOVED_ENTRIES: usize = lines::MOVED_ENTRIES;
 
 /// A value as the table shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,44 +80,55 @@ pub enum Value<'a> {
     Int(i64),
     /// Any other bytes.
     Str(&'a [u8]),
+    /// Fields and their values, which are integers or bytes.
+    Hash(Fields<'a>),
+}
+
+/// A value that is a string to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar<'a> {
+    /// A canonical decimal integer.
+    Int(i64),
+    /// Any other bytes.
+    Str(&'a [u8]),
 }
 
 impl<'a> Value<'a> {
+    /// The value as a string, if it is one.
+    #[inline]
+    pub fn scalar(self) -> Option<Scalar<'a>> {
+        match self {
+            Self::Int(number) => Some(Scalar::Int(number)),
+            Self::Str(text) => Some(Scalar::Str(text)),
+            Self::Hash(_) => None,
+        }
+    }
+
     /// The value that these bytes are.
     #[inline]
     pub fn of(bytes: &'a [u8]) -> Self {
         integer::parse(bytes).map_or(Self::Str(bytes), Self::Int)
     }
-}
 
-/// Hash of a key under the process' seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyHash(u64);
-
-impl KeyHash {
-    /// Number of the key's segment: the high bits.
-    #[inline]
-    fn segment(self) -> usize {
-        const { assert!(SEGMENTS == 1 << 8) };
-        usize::from(self.0.to_be_bytes()[0])
+    /// Redis' name for what kind of value it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Int(_) | Self::Str(_) => "string",
+            Self::Hash(_) => "hash",
+        }
     }
 
-    /// The place a search for the key begins at, among `mask + 1` of them: the low bits, down to the first place
-    /// of a cache line.
-    #[inline]
-    fn position(self, mask: u64) -> usize {
-        let first = self.0 & mask & !(LINE_SLOTS as u64 - 1);
-        usize::try_from(first).expect("a mask is a number of slots minus one, which is a usize")
+    /// Redis' name for how it is kept.
+    pub fn encoding(&self) -> &'static str {
+        /// Redis keeps a string up to here with its object (`OBJ_ENCODING_EMBSTR_SIZE_LIMIT`).
+        const EMBEDDED: usize = 44;
+        match self {
+            Self::Int(_) => "int",
+            Self::Str(text) if text.len() <= EMBEDDED => "embstr",
+            Self::Str(_) => "raw",
+            Self::Hash(fields) => fields.encoding(),
+        }
     }
-}
-
-/// A key and its hash.
-#[derive(Clone, Copy, Debug)]
-pub struct Key<'k> {
-    /// The key's bytes.
-    pub bytes: &'k [u8],
-    /// Their hash.
-    pub hash: KeyHash,
 }
 
 /// When a command looks, and where its effects go.
@@ -114,39 +159,31 @@ pub enum NewDeadline {
 /// Why a value was not added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddError {
-    /// The key holds bytes that are not a canonical integer.
+    /// What is there is bytes that are not a canonical integer.
     NotInteger,
     /// The sum is not an `i64`.
     Overflow,
+    /// The key holds another kind of value.
+    WrongType,
 }
+
+/// The key holds another kind of value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
 
 /// Is shown a key, its value and its deadline (milliseconds since the Unix epoch) by [`Table::for_each`].
 pub type Visit<'v> = dyn FnMut(&[u8], Value<'_>, Option<u64>) + 'v;
 
-/// The process' way to hash keys.
-#[derive(Clone, Debug)]
-struct Hashing(RandomState);
-
-impl Hashing {
-    #[inline]
-    fn hash(&self, key: &[u8]) -> KeyHash {
-        let mut hasher = self.0.build_hasher();
-        // Not `hash_one`, which hashes a slice's length apart: `write` has it already.
-        hasher.write(key);
-        KeyHash(hasher.finish())
-    }
-}
-
 /// All counters of the process.
 pub struct Table {
     hashing: Hashing,
-    homes: Box<[Home]>,
+    homes: Arc<Homes>,
+    tasks: Tasks,
     segments: Box<[Shard]>,
+    memory: Memory,
+    /// Random numbers drawn.
+    drawn: AtomicU64,
 }
-
-/// One segment and its lock, on cache lines of their own.
-#[repr(align(64))]
-struct Shard(Mutex<Segment>);
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -164,18 +201,27 @@ impl Default for Table {
 impl Table {
     /// An empty table with a random seed.
     pub fn new() -> Self {
-        Self::with_hashing(Hashing(RandomState::new()))
+        Self::with_hashing(Hashing::random())
     }
 
     /// An empty table whose hashes depend on `seed` alone, for tests.
     pub fn with_seed(seed: u64) -> Self {
-        Self::with_hashing(Hashing(RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 1)))
+        Self::with_hashing(Hashing::seeded(seed))
     }
 
     fn with_hashing(hashing: Hashing) -> Self {
-        let shard = |_| Shard(Mutex::new(Segment::new(hashing.clone())));
+        let homes = Arc::<Homes>::default();
+        let store = |segment| Store::new(hashing.clone(), Arc::clone(&homes), segment);
+        let shard = |segment| Shard(Mutex::new(Segment::new(store(segment))));
         let segments = (0..SEGMENTS).map(shard).collect();
-        Self { homes: (0..SEGMENTS).map(|_| Home::new()).collect(), segments, hashing }
+        Self {
+            homes,
+            tasks: Tasks::default(),
+            segments,
+            hashing,
+            memory: Memory::default(),
+            drawn: AtomicU64::new(0),
+        }
     }
 
     /// Hashes a key.
@@ -184,10 +230,21 @@ impl Table {
         Key { bytes, hash: self.hashing.hash(bytes) }
     }
 
+    /// Nothing to remember yet, for [`Table::key_after`].
+    pub fn memo(&self) -> Memo {
+        self.hashing.memo()
+    }
+
+    /// Hashes a key, faster where it has the text of the one before.
+    #[inline]
+    pub fn key_after<'k>(&self, memo: &mut Memo, bytes: &'k [u8]) -> Key<'k> {
+        Key { bytes, hash: self.hashing.hash_after(memo, bytes) }
+    }
+
     /// Fetches what a look-up of this hash will touch. A hint without a lock; harmless when it is out of date.
     #[inline]
     pub fn prefetch(&self, hash: KeyHash) {
-        self.homes[hash.segment()].prefetch(hash);
+        self.homes.prefetch(hash);
     }
 
     /// Locks the segment of a hash.
@@ -225,6 +282,26 @@ impl Table {
         self.guards().map(|segment| segment.expired()).sum()
     }
 
+    /// Number of keys removed so far because memory was needed.
+    pub fn evicted(&self) -> u64 {
+        self.guards().map(|segment| segment.evicted()).sum()
+    }
+
+    /// Entries that were moved so far when something grew or shrank.
+    pub fn moves(&self) -> u64 {
+        self.guards().map(|segment| segment.store().moves()).sum()
+    }
+
+    /// Keys and bytes by how they are kept.
+    pub fn census(&self) -> Census {
+        self.guards().fold(Census::default(), |sum, segment| sum.and(segment.store().census()))
+    }
+
+    /// Number of templates, and how often one was refused for want of room.
+    pub fn templates(&self) -> (usize, u64) {
+        (self.hashing.dictionary.len(), self.hashing.dictionary.refused())
+    }
+
     /// Removes every key as one change: swaps under all locks, frees after them.
     pub fn flush(&self, at: &mut Moment<'_>) {
         self.clear(|| at.effects.record(Effect::Flush));
@@ -233,7 +310,11 @@ impl Table {
     /// Does again what an effect says, without a look at any clock and without an effect of its own.
     pub fn apply(&self, effect: &Effect<'_>) {
         match *effect {
-            Effect::Set { key, .. } | Effect::Deadline { key, .. } | Effect::Remove { key, .. } => {
+            Effect::Set { key, .. }
+            | Effect::Deadline { key, .. }
+            | Effect::Remove { key, .. }
+            | Effect::Field { key, .. }
+            | Effect::RemoveField { key, .. } => {
                 let key = self.key(key);
                 self.lock(key.hash).apply(key, effect);
             }
@@ -247,14 +328,32 @@ impl Table {
     /// use the table.
     pub fn for_each(&self, visit: &mut Visit<'_>) {
         for segment in self.guards() {
-            segment.store().for_each(visit);
+            segment.store().visit(0, u64::MAX, visit);
         }
     }
 
-    /// Bytes the table holds on the heap, near enough for `INFO`.
+    /// Bytes the table holds on the heap. One load and a few additions: fit to be asked for often.
     pub fn heap_bytes(&self) -> usize {
-        let fixed = SEGMENTS * (size_of::<Home>() + size_of::<Shard>());
-        fixed + self.guards().map(|segment| segment.store().heap_bytes()).sum::<usize>()
+        let fixed = SEGMENTS * (size_of::<Shard>() + size_of::<AtomicU64>());
+        // Relaxed: a sum for bounds and display, whose parts change at any time.
+        fixed
+            + self.homes.heap_bytes()
+            + self.hashing.dictionary.heap_bytes()
+            + self.memory.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes given back to the allocator since the last call of any thread.
+    pub fn take_freed(&self) -> usize {
+        // Relaxed, as in `heap_bytes`. Most of the time there is nothing to write.
+        let freed = &self.memory.freed;
+        if freed.load(Ordering::Relaxed) == 0 { 0 } else { freed.swap(0, Ordering::Relaxed) }
+    }
+
+    /// A random number that nobody outside can foresee.
+    pub(crate) fn random(&self) -> u64 {
+        // Relaxed: only that no number is drawn twice matters. Eight bytes that end in no digit are hashed whole.
+        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
+        self.hashing.scramble(drawn)
     }
 
     /// Empties all segments at the position that `record`, called while all are locked, answers with.
@@ -282,6 +381,6 @@ impl Table {
         let locked = self.segments[segment].0.lock();
         // Only tests survive a panic; to go on there with a segment half changed would hide it.
         let held = locked.expect("no thread has panicked while it held a segment: a panic ends the process");
-        Guard::new(held, &self.homes[segment])
+        Guard::new(held, &self.tasks, segment, &self.memory)
     }
 }

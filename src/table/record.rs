@@ -1,226 +1,272 @@
-//! What does not fit into a slot: strings, deadlines, long keys, and what they weigh. Knows no slot.
-
-use slab::Slab;
+//! A packed key and all that it holds, as bytes in one cell.
+//!
+//! ```text
+//! head | key length | key | [deadline] | payload
+//!   1       1–3               8
+//!
+//! head: bits 0–3 kind, bit 4 has a deadline, bits 5–6 width of integers (1, 2, 4, 8 bytes)
+//!
+//! kind      payload
+//! integer   the number, little-endian
+//! string    length (1–5 bytes), bytes
+//! row       shape (2 bytes), a number for each of its fields
+//! map       number of fields (1 byte), length of the rest (2 bytes), fields: see `hash`
+//! large     index of a hash with a table of its own (4 bytes)
+//! ```
+//!
+//! Lengths are in groups of seven bits, the lowest first, the last with its high bit clear.
+#![expect(clippy::cast_possible_truncation, reason = "numbers and lengths are cut into bytes on purpose")]
 
 use super::Value;
 
 /// Deadline of a key that has none. No client's deadline gets here: those are `i64` milliseconds.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// Record places below which sparse ones are left alone.
-pub(super) const MIN_RECORDS: usize = 64;
+const KIND: u8 = 0xF;
+const TIMED: u8 = 1 << 4;
+const WIDTH_SHIFT: u32 = 5;
 
-/// Capacity up to which a string's memory is kept for the next value, however short that is. In bytes.
-const SPARE_BYTES: usize = 1024;
-
-/// Capacity over length up to which a longer string's memory is kept.
-const SPARE_FACTOR: usize = 4;
-
-#[derive(Debug)]
-enum Content {
-    Int(i64),
-    Text(Vec<u8>),
+/// What a record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Int,
+    Text,
+    Row,
+    Map,
+    Large,
 }
 
-/// A key's value and deadline, and the key where its slot is too small for it.
-#[derive(Debug)]
-pub(super) struct Record {
-    content: Content,
-    /// Milliseconds since the Unix epoch, or `NEVER`.
-    deadline: u64,
-    /// The key's bytes; empty where they are in the slot.
-    long_key: Box<[u8]>,
+impl Kind {
+    fn of(head: u8) -> Self {
+        match head & KIND {
+            0 => Self::Int,
+            1 => Self::Text,
+            2 => Self::Row,
+            3 => Self::Map,
+            4 => Self::Large,
+            other => unreachable!("no record has kind {other}"),
+        }
+    }
 }
 
-impl Record {
-    /// A record; `long_key` is empty unless the key is too long for a slot.
-    pub(super) fn new(long_key: &[u8], value: Value<'_>, deadline: u64) -> Self {
-        let content = match value {
-            Value::Int(number) => Content::Int(number),
-            Value::Str(bytes) => Content::Text(bytes.to_vec()),
+/// A record, read as far as its payload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'r> {
+    pub(super) kind: Kind,
+    /// Bytes of each integer: 1, 2, 4 or 8.
+    pub(super) width: usize,
+    pub(super) key: &'r [u8],
+    pub(super) deadline: u64,
+    /// Where the deadline stands, if there is one.
+    deadline_at: usize,
+    /// The rest of the cell: the payload, and what the cell is longer.
+    pub(super) payload: &'r [u8],
+}
+
+impl<'r> Record<'r> {
+    /// Reads a record from the start of its cell.
+    #[inline]
+    pub(super) fn read(cell: &'r [u8]) -> Self {
+        let head = cell[0];
+        let (key_len, rest) = take_len(&cell[1..]);
+        let (key, rest) = rest.split_at(key_len);
+        let deadline_at = cell.len() - rest.len();
+        let (deadline, payload) = if head & TIMED == 0 {
+            (NEVER, rest)
+        } else {
+            let (deadline, rest) = rest.split_first_chunk::<8>().expect("a deadline has eight bytes");
+            (u64::from_le_bytes(*deadline), rest)
         };
-        Self { content, deadline, long_key: long_key.into() }
+        Self { kind: Kind::of(head), width: width(head), key, deadline, deadline_at, payload }
     }
 
-    /// The value.
+    /// The integer of a record that is one.
     #[inline]
-    pub(super) fn value(&self) -> Value<'_> {
-        match &self.content {
-            Content::Int(number) => Value::Int(*number),
-            Content::Text(bytes) => Value::Str(bytes),
-        }
+    pub(super) fn number(&self) -> i64 {
+        read_number(&self.payload[..self.width])
     }
 
-    /// Milliseconds since the Unix epoch, or `NEVER`.
+    /// The bytes of a record that is a string.
     #[inline]
-    pub(super) fn deadline(&self) -> u64 {
-        self.deadline
+    pub(super) fn text(&self) -> &'r [u8] {
+        let (len, rest) = take_len(self.payload);
+        &rest[..len]
     }
 
-    /// The key, if it is too long for a slot; else nothing.
-    #[inline]
-    pub(super) fn long_key(&self) -> &[u8] {
-        &self.long_key
-    }
-
-    /// The number, to be changed, unless the value is a string.
-    #[inline]
-    fn number_mut(&mut self) -> Option<&mut i64> {
-        match &mut self.content {
-            Content::Int(number) => Some(number),
-            Content::Text(_) => None,
-        }
-    }
-
-    /// Changes the value. A string over a string takes over its memory, unless that is far too much.
-    fn rewrite(&mut self, value: Value<'_>) {
-        match (&mut self.content, value) {
-            (Content::Text(text), Value::Str(bytes)) => {
-                text.clear();
-                if text.capacity() > SPARE_BYTES && text.capacity() > SPARE_FACTOR * bytes.len() {
-                    text.shrink_to(bytes.len());
-                }
-                // Exact: a value is replaced far more often than it grows, and never grows in place.
-                text.reserve_exact(bytes.len());
-                text.extend_from_slice(bytes);
-            }
-            (Content::Int(_), Value::Str(bytes)) => self.content = Content::Text(bytes.to_vec()),
-            (_, Value::Int(number)) => self.content = Content::Int(number),
-        }
-    }
-
-    /// Bytes it holds on the heap beside itself.
-    fn heap_bytes(&self) -> usize {
-        let text = match &self.content {
-            Content::Int(_) => 0,
-            Content::Text(bytes) => bytes.capacity(),
-        };
-        text + self.long_key.len()
+    /// Bytes from the start of the cell to the payload.
+    pub(super) fn payload_at(&self) -> usize {
+        self.deadline_at + if self.deadline == NEVER { 0 } else { 8 }
     }
 }
 
-/// The records of one segment. An index stays until its record is removed, and is then used again.
-#[derive(Debug, Default)]
-pub(super) struct Records {
-    records: Slab<Record>,
-    /// Records with a deadline: `timed <= records`.
-    timed: usize,
-    /// Sum of the records' `heap_bytes`.
-    blob_bytes: usize,
+fn width(head: u8) -> usize {
+    1 << (head >> WIDTH_SHIFT & 3)
 }
 
-impl Records {
-    /// No records, and room for `count`.
-    pub(super) fn with_capacity(count: usize) -> Self {
-        Self { records: Slab::with_capacity(count), timed: 0, blob_bytes: 0 }
-    }
+/// The key of the record in a cell.
+#[inline]
+pub(super) fn key_of(cell: &[u8]) -> &[u8] {
+    let (len, rest) = take_len(&cell[1..]);
+    &rest[..len]
+}
 
-    /// Number of records.
-    pub(super) fn len(&self) -> usize {
-        self.records.len()
-    }
+/// Fewest bytes, of 1, 2, 4 and 8, that hold a number.
+#[inline]
+pub(super) fn width_of(number: i64) -> usize {
+    // Bits without the sign, and one for it.
+    let bits = 65 - (number ^ (number >> 63)).leading_zeros();
+    (bits.div_ceil(8) as usize).next_power_of_two()
+}
 
-    /// Number of records with a deadline.
-    pub(super) fn timed(&self) -> usize {
-        self.timed
+/// Reads a number of 1, 2, 4 or 8 bytes.
+#[inline]
+pub(super) fn read_number(bytes: &[u8]) -> i64 {
+    match *bytes {
+        [a] => i64::from(i8::from_le_bytes([a])),
+        [a, b] => i64::from(i16::from_le_bytes([a, b])),
+        [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+        [a, b, c, d, e, f, g, h] => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        _ => unreachable!("numbers have 1, 2, 4 or 8 bytes"),
     }
+}
 
-    /// Bytes on the heap.
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.records.capacity() * size_of::<Record>() + self.blob_bytes
-    }
+/// Writes a number that fits into its bytes.
+#[inline]
+pub(super) fn write_number(bytes: &mut [u8], number: i64) {
+    let width = bytes.len();
+    bytes.copy_from_slice(&number.to_le_bytes()[..width]);
+}
 
-    /// The record at `index`.
-    #[inline]
-    pub(super) fn get(&self, index: usize) -> &Record {
-        &self.records[index]
+/// Appends a length.
+pub(super) fn put_len(out: &mut Vec<u8>, mut len: usize) {
+    while len >= 0x80 {
+        out.push(len as u8 & 0x7F | 0x80);
+        len >>= 7;
     }
+    out.push(len as u8 & 0x7F);
+}
 
-    /// The number at `index`, to be changed, unless the value is a string.
-    #[inline]
-    pub(super) fn number_mut(&mut self, index: usize) -> Option<&mut i64> {
-        self.records[index].number_mut()
+/// Reads a length from the start of `bytes`; gives it and the rest.
+#[inline]
+pub(super) fn take_len(bytes: &[u8]) -> (usize, &[u8]) {
+    if let [len @ 0..0x80, rest @ ..] = bytes {
+        return (usize::from(*len), rest);
     }
+    let (mut len, mut shift) = (0, 0);
+    for (at, &byte) in bytes.iter().enumerate() {
+        len |= usize::from(byte & 0x7F) << shift;
+        shift += 7;
+        if byte < 0x80 {
+            return (len, &bytes[at + 1..]);
+        }
+    }
+    unreachable!("a length ends before its record does")
+}
 
-    /// Keeps a record and returns its index.
-    pub(super) fn insert(&mut self, record: Record) -> usize {
-        self.timed += usize::from(record.deadline != NEVER);
-        self.blob_bytes += record.heap_bytes();
-        self.records.insert(record)
+/// Begins a record in `out`: all but the payload.
+pub(super) fn begin(out: &mut Vec<u8>, kind: Kind, width: usize, key: &[u8], deadline: u64) {
+    out.clear();
+    let timed = if deadline == NEVER { 0 } else { TIMED };
+    out.push(kind as u8 | timed | (width.trailing_zeros() as u8) << WIDTH_SHIFT);
+    put_len(out, key.len());
+    out.extend_from_slice(key);
+    if deadline != NEVER {
+        out.extend_from_slice(&deadline.to_le_bytes());
     }
+}
 
-    /// Takes a record out.
-    pub(super) fn remove(&mut self, index: usize) -> Record {
-        let record = self.records.remove(index);
-        self.timed -= usize::from(record.deadline != NEVER);
-        self.blob_bytes -= record.heap_bytes();
-        record
+/// Writes the record of an integer or a string into `out`.
+pub(super) fn write(out: &mut Vec<u8>, key: &[u8], value: Value<'_>, deadline: u64) {
+    match value {
+        Value::Int(number) => {
+            let width = width_of(number);
+            begin(out, Kind::Int, width, key, deadline);
+            out.extend_from_slice(&number.to_le_bytes()[..width]);
+        }
+        Value::Str(text) => {
+            begin(out, Kind::Text, 1, key, deadline);
+            put_len(out, text.len());
+            out.extend_from_slice(text);
+        }
+        Value::Hash(_) => unreachable!("a hash is not written as a whole"),
     }
+}
 
-    /// Changes a value. A string over a string takes over its memory, unless that is far too much.
-    pub(super) fn rewrite(&mut self, index: usize, value: Value<'_>) {
-        let record = &mut self.records[index];
-        self.blob_bytes -= record.heap_bytes();
-        record.rewrite(value);
-        self.blob_bytes += record.heap_bytes();
-    }
-
-    /// Changes a deadline, `NEVER` for none.
-    pub(super) fn set_deadline(&mut self, index: usize, deadline: u64) {
-        let record = &mut self.records[index];
-        self.timed -= usize::from(record.deadline != NEVER);
-        record.deadline = deadline;
-        self.timed += usize::from(deadline != NEVER);
-    }
-
-    /// Whether it pays to walk `slots` slots in order to pack the records: under 1/8 of the places are in use,
-    /// and enough records went since they were last that few to pay for the walk.
-    #[inline]
-    pub(super) fn is_worth_packing(&self, slots: usize) -> bool {
-        let places = self.records.capacity();
-        places > MIN_RECORDS && self.records.len() * 8 < places && places * 8 > slots
-    }
-
-    /// Asserts what the fields promise.
-    #[cfg(test)]
-    pub(super) fn check(&self) {
-        let records = || self.records.iter().map(|(_, record)| record);
-        assert_eq!(self.timed, records().filter(|record| record.deadline != NEVER).count());
-        assert_eq!(self.blob_bytes, records().map(Record::heap_bytes).sum::<usize>());
-    }
-
-    /// Records it has memory for.
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
-        self.records.capacity()
-    }
+/// Changes the deadline of a record that has one, in its cell.
+pub(super) fn set_deadline(cell: &mut [u8], deadline: u64) {
+    let at = Record::read(cell).deadline_at;
+    cell[at..at + 8].copy_from_slice(&deadline.to_le_bytes());
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NEVER, Record, SPARE_BYTES};
+    use proptest::collection;
+    use proptest::prelude::{Just, any, prop_assert_eq, prop_oneof, proptest};
+
+    use super::{NEVER, Record, put_len, read_number, set_deadline, take_len, width_of, write, write_number};
     use crate::table::Value;
 
-    #[test]
-    fn a_string_over_a_string_takes_over_its_memory() {
-        let mut record = Record::new(b"", Value::Str(&[b'x'; SPARE_BYTES]), NEVER);
-        let before = record.heap_bytes();
-        let Value::Str(bytes) = record.value() else { panic!("a string was stored") };
-        let address = bytes.as_ptr();
-        record.rewrite(Value::Str(b"short"));
-        assert_eq!(record.value(), Value::Str(b"short"));
-        record.rewrite(Value::Str(&[b'y'; SPARE_BYTES]));
-        let Value::Str(bytes) = record.value() else { panic!("a string was stored") };
-        assert_eq!((bytes.as_ptr(), record.heap_bytes()), (address, before));
+    proptest! {
+        #[test]
+        fn a_record_is_read_as_it_was_written(
+            key in collection::vec(any::<u8>(), 0..300),
+            number in any::<i64>(),
+            shift in 0..64_u32,
+            text in collection::vec(any::<u8>(), 0..300),
+            deadline in prop_oneof![Just(NEVER), 0..NEVER],
+            spare in 0..32_usize,
+        ) {
+            for value in [Value::Int(number >> shift), Value::Str(&text)] {
+                let mut cell = Vec::new();
+                write(&mut cell, &key, value, deadline);
+                cell.resize(cell.len() + spare, 0xEE);
+                let record = Record::read(&cell);
+                prop_assert_eq!((record.key, record.deadline), (&key[..], deadline));
+                match value {
+                    Value::Int(number) => prop_assert_eq!(record.number(), number),
+                    _ => prop_assert_eq!(record.text(), &text[..]),
+                }
+                if deadline != NEVER {
+                    set_deadline(&mut cell, 7);
+                    prop_assert_eq!(Record::read(&cell).deadline, 7);
+                }
+            }
+        }
     }
 
     #[test]
-    fn a_short_string_does_not_keep_a_huge_capacity() {
-        let mut record = Record::new(b"", Value::Str(&[b'x'; 100_000]), NEVER);
-        record.rewrite(Value::Str(b"tiny"));
-        assert!(record.heap_bytes() <= SPARE_BYTES, "{} bytes kept", record.heap_bytes());
-        record.rewrite(Value::Int(1));
-        assert_eq!((record.heap_bytes(), record.value()), (0, Value::Int(1)));
-        assert_eq!(record.number_mut(), Some(&mut 1));
+    fn widths_are_the_least_that_hold() {
+        for (number, width) in [
+            (0, 1),
+            (127, 1),
+            (128, 2),
+            (-128, 1),
+            (-129, 2),
+            (32_767, 2),
+            (32_768, 4),
+            (-32_769, 4),
+            (i64::from(i32::MAX), 4),
+            (i64::from(i32::MAX) + 1, 8),
+            (i64::from(i32::MIN), 4),
+            (i64::MAX, 8),
+            (i64::MIN, 8),
+        ] {
+            assert_eq!(width_of(number), width, "{number}");
+            let mut bytes = vec![0; width];
+            write_number(&mut bytes, number);
+            assert_eq!(read_number(&bytes), number);
+        }
+    }
+
+    #[test]
+    fn lengths_take_as_many_bytes_as_they_need() {
+        for (len, bytes) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (1 << 20, 3), (1 << 29, 5)]
+        {
+            let mut out = Vec::new();
+            put_len(&mut out, len);
+            assert_eq!(out.len(), bytes);
+            out.push(9);
+            assert_eq!(take_len(&out), (len, &[9][..]));
+        }
     }
 }

@@ -5,10 +5,13 @@
 //! anything else is done with it.
 
 use super::effect::{Effect, Lsn, Removal};
+use super::emptying::Contents;
+use super::hash::Fields;
+use super::inventory::Due;
+use super::key::Key;
 use super::record::NEVER;
-use super::slot::{Name, Slot};
-use super::store::{Contents, Store};
-use super::{AddError, Hashing, Key, Moment, NewDeadline, Value};
+use super::store::{Place, Store};
+use super::{AddError, Moment, NewDeadline, Value, WrongType};
 use watch::Watched;
 
 pub(super) mod hold;
@@ -21,6 +24,10 @@ pub struct Segment {
     changed: Lsn,
     /// Keys removed because their deadline passed.
     expired: u64,
+    /// Keys removed because memory was needed.
+    evicted: u64,
+    /// Bytes of the store that the table's sum contains.
+    counted_bytes: usize,
     /// Keys that transactions watch.
     watched: Watched,
 }
@@ -36,8 +43,8 @@ impl std::fmt::Debug for Segment {
 }
 
 impl Segment {
-    pub(super) fn new(hashing: Hashing) -> Self {
-        Self { store: Store::new(hashing), changed: 0, expired: 0, watched: Watched::default() }
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, changed: 0, expired: 0, evicted: 0, counted_bytes: 0, watched: Watched::default() }
     }
 
     /// Position of the last change, 0 = none.
@@ -49,49 +56,67 @@ impl Segment {
     /// The value of a key.
     #[inline]
     pub fn get(&mut self, key: Key<'_>, at: &mut Moment<'_>) -> Option<Value<'_>> {
-        let place = self.find(key, &Name::of(key), at).ok()?;
+        if let Some(value) = self.store.peek(key, at.now_ms) {
+            return Some(Value::Int(value));
+        }
+        let place = self.find(key, at)?;
         Some(self.store.value(place))
     }
 
     /// The deadline of a key: outer `None` = no such key, inner `None` = no deadline.
     pub fn deadline(&mut self, key: Key<'_>, at: &mut Moment<'_>) -> Option<Option<u64>> {
-        let place = self.find(key, &Name::of(key), at).ok()?;
+        let place = self.find(key, at)?;
         Some(shown(self.store.deadline(place)))
+    }
+
+    /// Bytes that a key takes, its share of what keys have in common included.
+    pub fn bytes_of(&mut self, key: Key<'_>, at: &mut Moment<'_>) -> Option<usize> {
+        let place = self.find(key, at)?;
+        Some(self.store.bytes_of(place))
     }
 
     /// Adds to a counter (missing = 0), keeping its deadline, and returns the sum. One look-up.
     ///
     /// # Errors
-    /// The value is a string, or the sum is not an `i64`. Nothing has changed then.
+    /// The value is no integer, or the sum is not an `i64`. Nothing has changed then.
     #[inline]
     pub fn add(&mut self, key: Key<'_>, delta: i64, at: &mut Moment<'_>) -> Result<i64, AddError> {
-        let name = Name::of(key);
-        let (sum, deadline) = match self.find(key, &name, at) {
-            Ok(place) => (self.store.add(place, delta)?, shown(self.store.deadline(place))),
-            Err(place) => {
-                self.store.insert(place, key, &name, Value::Int(delta), NEVER);
-                (delta, None)
-            }
+        let (sum, deadline) = match self.store.bump(key, delta, at.now_ms) {
+            Some(done) => done,
+            None => self.add_otherwise(key, delta, at)?,
         };
-        self.record(at, Effect::Set { key: key.bytes, value: Value::Int(sum), deadline });
+        self.record(at, Effect::Set { key: key.bytes, value: Value::Int(sum), deadline: shown(deadline) });
         Ok(sum)
     }
 
-    /// Sets a key. Canonical integers are kept as numbers.
+    /// Adds to a counter that is not there, is not numbered, or outgrows its line. Gives the sum and the deadline.
+    fn add_otherwise(
+        &mut self,
+        key: Key<'_>,
+        delta: i64,
+        at: &mut Moment<'_>,
+    ) -> Result<(i64, u64), AddError> {
+        if let Some(place) = self.find(key, at) {
+            return self.store.add(key, place, delta);
+        }
+        self.store.insert(key, Value::Int(delta), NEVER);
+        Ok((delta, NEVER))
+    }
+
+    /// Sets a key, whatever it held. Canonical integers are kept as numbers.
     ///
     /// A deadline that has passed is kept like any other: the next look-up removes the key.
     pub fn set(&mut self, key: Key<'_>, value: &[u8], deadline: NewDeadline, at: &mut Moment<'_>) {
-        let name = Name::of(key);
         let value = Value::of(value);
-        let found = self.find(key, &name, at);
+        let found = self.find(key, at);
         let deadline = match (deadline, found) {
             (NewDeadline::At(deadline), _) => deadline,
-            (NewDeadline::Keep, Ok(place)) => self.store.deadline(place),
-            (NewDeadline::Keep, Err(_)) | (NewDeadline::Clear, _) => NEVER,
+            (NewDeadline::Keep, Some(place)) => self.store.deadline(place),
+            (NewDeadline::Keep, None) | (NewDeadline::Clear, _) => NEVER,
         };
         match found {
-            Ok(place) => self.store.replace(place, value, deadline),
-            Err(place) => self.store.insert(place, key, &name, value, deadline),
+            Some(place) => self.store.replace(key, place, value, deadline),
+            None => self.store.insert(key, value, deadline),
         }
         self.record(at, Effect::Set { key: key.bytes, value, deadline: shown(deadline) });
     }
@@ -100,12 +125,12 @@ impl Segment {
     ///
     /// Where the key has that deadline already, nothing changes and there is no effect.
     pub fn set_deadline(&mut self, key: Key<'_>, deadline: Option<u64>, at: &mut Moment<'_>) -> bool {
-        let Ok(place) = self.find(key, &Name::of(key), at) else { return false };
+        let Some(place) = self.find(key, at) else { return false };
         if deadline.is_some_and(|deadline| deadline <= at.now_ms) {
-            self.store.remove(place);
+            self.store.remove(key, place);
             self.record(at, Effect::Remove { key: key.bytes, cause: Removal::Command });
         } else if deadline != shown(self.store.deadline(place)) {
-            self.store.set_deadline(place, deadline.unwrap_or(NEVER));
+            self.store.set_deadline(key, place, deadline.unwrap_or(NEVER));
             self.record(at, Effect::Deadline { key: key.bytes, deadline });
         } else {
             // To those who watch it this is a change, as in Redis.
@@ -116,29 +141,110 @@ impl Segment {
 
     /// Removes a key. False = there was none.
     pub fn remove(&mut self, key: Key<'_>, at: &mut Moment<'_>) -> bool {
-        let Ok(place) = self.find(key, &Name::of(key), at) else { return false };
-        self.store.remove(place);
+        let Some(place) = self.find(key, at) else { return false };
+        self.store.remove(key, place);
         self.record(at, Effect::Remove { key: key.bytes, cause: Removal::Command });
         true
     }
 
+    /// The fields of a hash; `None`: there is no such key.
+    pub fn fields(&mut self, key: Key<'_>, at: &mut Moment<'_>) -> Result<Option<Fields<'_>>, WrongType> {
+        match self.find(key, at) {
+            None => Ok(None),
+            Some(place) => self.store.fields(place).map(Some).ok_or(WrongType),
+        }
+    }
+
+    /// Sets a field of a hash, which is made where there is none. Canonical integers are kept as numbers. Whether the
+    /// field is new.
+    pub fn set_field(
+        &mut self,
+        key: Key<'_>,
+        field: &[u8],
+        value: &[u8],
+        at: &mut Moment<'_>,
+    ) -> Result<bool, WrongType> {
+        let found = self.find(key, at);
+        if found.is_some_and(|place| self.store.fields(place).is_none()) {
+            return Err(WrongType);
+        }
+        let value = Value::of(value);
+        let new = self.put_field(key, found, field, value);
+        self.record(at, Effect::Field { key: key.bytes, field, value });
+        Ok(new)
+    }
+
+    /// Adds to a field of a hash, both 0 where there are none, and returns the sum.
+    ///
+    /// # Errors
+    /// The key is no hash, the field no integer, or the sum not an `i64`. Nothing has changed then.
+    pub fn add_field(
+        &mut self,
+        key: Key<'_>,
+        field: &[u8],
+        delta: i64,
+        at: &mut Moment<'_>,
+    ) -> Result<i64, AddError> {
+        let found = self.find(key, at);
+        let before = match found {
+            None => None,
+            Some(place) => self.store.fields(place).ok_or(AddError::WrongType)?.get(field),
+        };
+        let sum = match before {
+            None => delta,
+            Some(Value::Int(number)) => number.checked_add(delta).ok_or(AddError::Overflow)?,
+            Some(Value::Str(_) | Value::Hash(_)) => return Err(AddError::NotInteger),
+        };
+        self.put_field(key, found, field, Value::Int(sum));
+        self.record(at, Effect::Field { key: key.bytes, field, value: Value::Int(sum) });
+        Ok(sum)
+    }
+
+    /// Removes a field of a hash, and the hash with its last field. False = there was none.
+    pub fn remove_field(
+        &mut self,
+        key: Key<'_>,
+        field: &[u8],
+        at: &mut Moment<'_>,
+    ) -> Result<bool, WrongType> {
+        let Some(place) = self.find(key, at) else { return Ok(false) };
+        if self.store.fields(place).ok_or(WrongType)?.get(field).is_none() {
+            return Ok(false);
+        }
+        self.take_field(key, place, field);
+        self.record(at, Effect::RemoveField { key: key.bytes, field });
+        Ok(true)
+    }
+
     /// Does again what an effect on one of this segment's keys says, without a look at its deadline.
     pub(super) fn apply(&mut self, key: Key<'_>, effect: &Effect<'_>) {
-        let name = Name::of(key);
-        match (*effect, self.store.find(key, &name)) {
+        match (*effect, self.store.find(key)) {
             (Effect::Set { value, deadline, .. }, found) => {
-                // From outside: what is an integer has to be a number here.
-                let value = if let Value::Str(bytes) = value { Value::of(bytes) } else { value };
+                let (value, deadline) = (canonical(value), deadline.unwrap_or(NEVER));
                 match found {
-                    Ok(place) => self.store.replace(place, value, deadline.unwrap_or(NEVER)),
-                    Err(place) => self.store.insert(place, key, &name, value, deadline.unwrap_or(NEVER)),
+                    Some(place) => self.store.replace(key, place, value, deadline),
+                    None => self.store.insert(key, value, deadline),
                 }
             }
-            (Effect::Deadline { deadline, .. }, Ok(place)) => {
-                self.store.set_deadline(place, deadline.unwrap_or(NEVER));
+            (Effect::Deadline { deadline, .. }, Some(place)) => {
+                self.store.set_deadline(key, place, deadline.unwrap_or(NEVER));
             }
-            (Effect::Remove { .. }, Ok(place)) => self.store.remove(place),
-            (Effect::Deadline { .. } | Effect::Remove { .. }, Err(_)) => {}
+            (Effect::Remove { .. }, Some(place)) => self.store.remove(key, place),
+            (Effect::Field { field, value, .. }, mut found) => {
+                // The key was removed, in an effect of its own, before it became a hash.
+                if let Some(place) = found.filter(|&place| self.store.fields(place).is_none()) {
+                    self.store.remove(key, place);
+                    found = None;
+                }
+                self.put_field(key, found, field, canonical(value));
+            }
+            (Effect::RemoveField { field, .. }, Some(place)) => {
+                let fields = self.store.fields(place);
+                if fields.is_some_and(|fields| fields.get(field).is_some()) {
+                    self.take_field(key, place, field);
+                }
+            }
+            (Effect::Deadline { .. } | Effect::Remove { .. } | Effect::RemoveField { .. }, None) => {}
             (Effect::Flush, _) => unreachable!("a flush concerns all segments, not one key"),
         }
     }
@@ -159,31 +265,129 @@ impl Segment {
         &self.store
     }
 
+    /// Lets go of templates of which there is no key here.
+    pub(super) fn tidy(&mut self, now_ms: u64) {
+        self.store.tidy(now_ms);
+    }
+
     /// Keys removed because their deadline passed.
     pub(super) fn expired(&self) -> u64 {
         self.expired
     }
 
-    /// See [`Store::moved_slots`].
-    #[inline]
-    pub(super) fn moved_slots(&mut self) -> Option<&[Slot]> {
-        self.store.moved_slots()
+    /// Keys removed because memory was needed.
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
     }
 
-    /// The place of a key that is there and whose deadline has not passed, or else where it may be inserted.
+    /// By how much the store has grown since the last call, which may be below zero, and how many bytes it gave back to
+    /// the allocator.
+    pub(super) fn take_growth(&mut self) -> (isize, usize) {
+        let freed = self.store.settle();
+        let bytes = self.store.heap_bytes();
+        let growth = bytes.wrapping_sub(self.counted_bytes).cast_signed();
+        self.counted_bytes = bytes;
+        (growth, freed)
+    }
+
+    /// Removes some keys whose deadline has passed, those of a group of lines or cells: a bounded number. `None`: there
+    /// is none any more.
+    pub(super) fn expire_some(&mut self, due: &mut Due, at: &mut Moment<'_>) -> Option<usize> {
+        if !self.store.collect_due(at.now_ms, due) {
+            return None;
+        }
+        let removed = if let Some(template) = due.template.take() {
+            for counter in &due.counters {
+                let bytes = template.render(counter.id);
+                let hash = self.store.hashing.of_template(&template, counter.id, bytes.len());
+                self.expire_collected(Key { bytes: &bytes, hash }, at);
+            }
+            due.counters.len()
+        } else {
+            for bytes in &due.keys {
+                let hash = self.store.hashing.hash(bytes);
+                self.expire_collected(Key { bytes, hash }, at);
+            }
+            due.keys.len()
+        };
+        Some(removed)
+    }
+
+    fn expire_collected(&mut self, key: Key<'_>, at: &mut Moment<'_>) {
+        let place = self.store.find(key).expect("a key that was just collected is there");
+        self.expire(place, key, at);
+    }
+
+    /// Removes the key with the earliest deadline, to make room, unless that is after `limit`. False: it is, or no key has
+    /// one.
+    pub(super) fn evict(&mut self, limit: u64, at: &mut Moment<'_>) -> bool {
+        if self.store.settle_due() > limit {
+            return false;
+        }
+        let Some(bytes) = self.store.nearest() else { return false };
+        let key = Key { bytes: &bytes, hash: self.store.hashing.hash(&bytes) };
+        let place = self.store.find(key).expect("a key that was just seen is there");
+        self.store.remove(key, place);
+        self.evicted += 1;
+        self.record(at, Effect::Remove { key: &bytes, cause: Removal::Evicted });
+        true
+    }
+
+    /// Shows a key chosen at random; false: there is none, or it was due and is removed.
+    pub(super) fn pick(
+        &mut self,
+        random: &mut dyn FnMut() -> u64,
+        at: &mut Moment<'_>,
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        if self.store.len() == 0 {
+            return false;
+        }
+        let (bytes, deadline) = self.store.pick(random);
+        if deadline > at.now_ms {
+            visit(&bytes);
+            return true;
+        }
+        let key = Key { bytes: &bytes, hash: self.store.hashing.hash(&bytes) };
+        self.expire_collected(key, at);
+        false
+    }
+
+    fn put_field(&mut self, key: Key<'_>, found: Option<Place>, field: &[u8], value: Value<'_>) -> bool {
+        match found {
+            Some(Place::Packed(found)) => self.store.set_field(key, found, field, value),
+            Some(Place::Numbered(..)) => unreachable!("a counter is no hash"),
+            None => {
+                self.store.insert_hash(key, field, value);
+                true
+            }
+        }
+    }
+
+    fn take_field(&mut self, key: Key<'_>, place: Place, field: &[u8]) {
+        let Place::Packed(found) = place else { unreachable!("a counter is no hash") };
+        let last = self.store.fields(place).is_some_and(|fields| fields.len() == 1);
+        if last {
+            self.store.remove(key, place);
+        } else {
+            self.store.remove_field(key, found, field);
+        }
+    }
+
+    /// The place of a key that is there and whose deadline has not passed.
     #[inline]
-    fn find(&mut self, key: Key<'_>, name: &Name, at: &mut Moment<'_>) -> Result<usize, usize> {
-        let place = self.store.find(key, name)?;
+    fn find(&mut self, key: Key<'_>, at: &mut Moment<'_>) -> Option<Place> {
+        let place = self.store.find(key)?;
         if self.store.deadline(place) <= at.now_ms {
             self.expire(place, key, at);
-            return self.store.find(key, name);
+            return None;
         }
-        Ok(place)
+        Some(place)
     }
 
     #[cold]
-    fn expire(&mut self, place: usize, key: Key<'_>, at: &mut Moment<'_>) {
-        self.store.remove(place);
+    fn expire(&mut self, place: Place, key: Key<'_>, at: &mut Moment<'_>) {
+        self.store.remove(key, place);
         self.expired += 1;
         self.record(at, Effect::Remove { key: key.bytes, cause: Removal::Expired });
     }
@@ -197,6 +401,11 @@ impl Segment {
         // A sink that keeps nothing answers 0, which does not take back what another one has kept.
         self.changed = self.changed.max(position);
     }
+}
+
+/// A value from outside: what is an integer has to be a number here.
+fn canonical(value: Value<'_>) -> Value<'_> {
+    if let Value::Str(bytes) = value { Value::of(bytes) } else { value }
 }
 
 /// A deadline as it is shown outside.

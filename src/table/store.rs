@@ -1,473 +1,545 @@
-//! The keys of one segment: open addressing over slots, records beside them. Knows neither time nor effects.
+//! The keys of one segment, in whatever form each is kept. Knows neither time nor effects.
 //!
-//! Linear probing, removal by shifting back (no tombstones), doubling at a load of 3/4, shrinking below 1/8.
+//! A counter whose key has an admitted template is in that template's lines, unless its deadline does not fit there or
+//! there is no room near its home; every other key is packed. A key is in exactly one place. It is looked for in its
+//! template's lines first, then among the packed ones; and a packed counter moves to its template's lines when it is
+//! next written to.
 
 use std::mem;
+use std::sync::Arc;
 
-use super::record::{NEVER, Record, Records};
-use super::slot::{Holds, Name, Slot};
-use super::{AddError, Hashing, Key, KeyHash, Value, Visit};
+use slab::Slab;
 
-/// Fewest slots of a segment that has any.
-const MIN_SLOTS: usize = 8;
+use super::counters::{Counters, Sized, either};
+use super::hash::{self, Fields, payload_len, plain_value};
+use super::key::{Hashing, Key, KeyHash, Numbered};
+use super::lines::Spot;
+use super::number::{Counter, DEADLINES, Ids};
+use super::packed::{Found, Packed};
+use super::probe::Homes;
+use super::record::{self, Kind, NEVER, Record, width_of};
+use super::shape::Shapes;
+use super::template::{Candidates, Template};
+use super::{AddError, SEGMENTS, Value};
 
-/// Slots and records of one segment.
-pub(super) struct Store {
-    /// None, or a power of two of them, at least one of which is empty.
-    slots: Vec<Slot>,
-    /// Slots with a key: `records <= used <= 3/4 slots`.
-    used: usize,
-    /// What slots point at, each record from exactly one slot.
-    records: Records,
-    /// The slots are no longer where they were published to be.
-    moved: bool,
-    hashing: Hashing,
+/// A key that was found. Void after any change to another key, and after a change that may move it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// In the lines of a template: its index, and where.
+    Numbered(usize, Spot),
+    /// Among the packed ones.
+    Packed(Found),
 }
 
-/// What a flush takes out of a store, to be freed outside its lock.
-pub(super) struct Contents {
-    _slots: Vec<Slot>,
-    _records: Records,
+/// The keys of one segment.
+pub(super) struct Store {
+    pub(super) hashing: Hashing,
+    pub(super) homes: Arc<Homes>,
+    pub(super) segment: usize,
+    /// By the template's index.
+    pub(super) numbered: Vec<Option<Counters>>,
+    pub(super) packed: Packed,
+    pub(super) shapes: Shapes,
+    pub(super) large: Slab<Box<Packed>>,
+    pub(super) candidates: Candidates,
+    /// Counters in `numbered`.
+    pub(super) counters: usize,
+    /// Those with a deadline.
+    pub(super) timed: usize,
+    /// Bytes of `numbered`'s lines, and of `large`.
+    pub(super) lines_bytes: usize,
+    pub(super) large_bytes: usize,
+    /// A lower bound of all deadlines.
+    pub(super) due: u64,
+    /// When to look for templates of which there is no key any more.
+    pub(super) tidy_at: u64,
+    /// Bytes on the heap may be others since [`Store::has_resized`] was last acted on.
+    pub(super) resized: bool,
+    /// Bytes given back to the allocator since they were last asked for.
+    pub(super) freed: usize,
+    /// A record on its way into a cell.
+    pub(super) scratch: Vec<u8>,
+}
+
+/// Spreads the segments evenly over what [`Packed::new`] takes, neighbours far apart: the bits of the number, reversed.
+pub(super) fn phase_of(segment: usize) -> u8 {
+    const { assert!(SEGMENTS <= 256) };
+    segment.to_le_bytes()[0].reverse_bits()
 }
 
 impl Store {
-    /// No keys and no memory.
-    pub(super) fn new(hashing: Hashing) -> Self {
-        Self { slots: Vec::new(), used: 0, records: Records::default(), moved: false, hashing }
+    /// No keys and no memory: of the segment of this number, whose lines' addresses are published in `homes`.
+    pub(super) fn new(hashing: Hashing, homes: Arc<Homes>, segment: usize) -> Self {
+        Self {
+            hashing,
+            homes,
+            segment,
+            numbered: Vec::new(),
+            packed: Packed::new(phase_of(segment)),
+            shapes: Shapes::default(),
+            large: Slab::new(),
+            candidates: Candidates::default(),
+            counters: 0,
+            timed: 0,
+            lines_bytes: 0,
+            large_bytes: 0,
+            due: NEVER,
+            tidy_at: NEVER,
+            resized: false,
+            freed: 0,
+            scratch: Vec::new(),
+        }
     }
 
     /// Number of keys.
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        self.used
+        self.counters + self.packed.len()
     }
 
     /// Number of keys with a deadline.
     pub(super) fn timed(&self) -> usize {
-        self.records.timed()
+        self.timed + self.packed.timed()
     }
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>() + self.records.heap_bytes()
+        self.lines_bytes
+            + self.large_bytes
+            + self.packed.heap_bytes()
+            + self.shapes.heap_bytes()
+            + self.candidates.heap_bytes()
+            + self.numbered.capacity() * size_of::<Option<Counters>>()
     }
 
-    /// The slots, if they have moved since the last call.
+    /// Whether bytes on the heap may be others than when [`Store::settle`] was called last.
     #[inline]
-    pub(super) fn moved_slots(&mut self) -> Option<&[Slot]> {
-        mem::take(&mut self.moved).then_some(self.slots.as_slice())
+    pub(super) fn has_resized(&self) -> bool {
+        self.resized
     }
 
-    /// The place of a key, or else the place where it may be inserted.
+    /// The bytes on the heap have been asked for. Gives those that went back to the allocator since the last call.
+    pub(super) fn settle(&mut self) -> usize {
+        self.resized = false;
+        mem::take(&mut self.freed) + self.packed.take_freed()
+    }
+
+    /// The template and id of a key, as the dictionary is now.
     #[inline]
-    pub(super) fn find(&self, key: Key<'_>, name: &Name) -> Result<usize, usize> {
-        if self.slots.is_empty() {
-            return Err(0);
+    fn numbered_of(&self, key: Key<'_>) -> Option<Numbered> {
+        if key.hash.is_current(&self.hashing) {
+            return key.hash.numbered();
         }
-        let mask = self.slots.len() - 1;
-        let mut place = key.hash.position(mask as u64);
-        loop {
-            let slot = &self.slots[place];
-            if slot.is_empty() {
-                return Err(place);
-            }
-            if slot.is_named(name) && (name.is_short() || self.is_long_key(slot, key)) {
-                return Ok(place);
-            }
-            place = (place + 1) & mask;
-        }
+        self.hashing.hash(key.bytes).numbered()
     }
 
-    fn is_long_key(&self, slot: &Slot, key: Key<'_>) -> bool {
-        match slot.holds() {
-            Holds::Record(index) => self.records.get(index).long_key() == key.bytes,
-            Holds::Empty | Holds::Int(_) => false,
+    /// The place of a key.
+    #[inline]
+    pub(super) fn find(&self, key: Key<'_>) -> Option<Place> {
+        if let Some(numbered) = self.numbered_of(key) {
+            if let Some(spot) = self.find_numbered(key, numbered) {
+                return Some(Place::Numbered(numbered.template, spot));
+            }
+            if let Some(place) = self.find_otherwise(key) {
+                return Some(place);
+            }
         }
+        if self.packed.len() == 0 {
+            return None;
+        }
+        self.packed.find(key.bytes, key.hash.bits()).map(Place::Packed)
+    }
+
+    /// The value of a counter in its template's lines that is not due at `now`: the usual case of a look-up, by the
+    /// shortest way. `None` says nothing.
+    #[inline]
+    pub(super) fn peek(&self, key: Key<'_>, now: u64) -> Option<i64> {
+        let numbered = key.hash.numbered().filter(|_| key.hash.is_current(&self.hashing))?;
+        let counters = self.numbered.get(numbered.template)?.as_ref()?;
+        if !counters.template.matches(key.bytes, numbered.start, numbered.end) {
+            return None;
+        }
+        let (value, deadline) = counters.peek(key.hash.position(), numbered.id)?;
+        (deadline > now).then_some(value)
+    }
+
+    /// Adds to such a counter, if that changes nothing but its value: the usual case of an addition, by the shortest
+    /// way. Gives the sum and the deadline; `None` says nothing, and nothing has changed.
+    #[inline]
+    pub(super) fn bump(&mut self, key: Key<'_>, delta: i64, now: u64) -> Option<(i64, u64)> {
+        let numbered = key.hash.numbered().filter(|_| key.hash.is_current(&self.hashing))?;
+        let counters = self.numbered.get_mut(numbered.template)?.as_mut()?;
+        if !counters.template.matches(key.bytes, numbered.start, numbered.end) {
+            return None;
+        }
+        counters.bump(key.hash.position(), numbered.id, delta, now)
+    }
+
+    #[inline]
+    fn find_numbered(&self, key: Key<'_>, numbered: Numbered) -> Option<Spot> {
+        let counters = self.numbered.get(numbered.template)?.as_ref()?;
+        if !counters.template.matches(key.bytes, numbered.start, numbered.end) {
+            return None;
+        }
+        counters.find(key.hash.position(), numbered.id)
+    }
+
+    /// A key with two numbers may be among the counters of a template that takes the other one for the id.
+    #[inline]
+    fn find_otherwise(&self, key: Key<'_>) -> Option<Place> {
+        if !key.hash.is_ambiguous() && key.hash.is_current(&self.hashing) {
+            return None;
+        }
+        let numbered = self.hashing.otherwise(key.bytes)?;
+        Some(Place::Numbered(numbered.template, self.find_numbered(key, numbered)?))
+    }
+
+    #[inline]
+    pub(super) fn counters(&self, template: usize) -> &Counters {
+        self.numbered[template].as_ref().expect("a place that was found is in its template's lines")
+    }
+
+    #[inline]
+    fn counters_mut(&mut self, template: usize) -> &mut Counters {
+        self.numbered[template].as_mut().expect("a place that was found is in its template's lines")
     }
 
     /// The value of the key at `place`.
     #[inline]
-    pub(super) fn value(&self, place: usize) -> Value<'_> {
-        match self.slots[place].holds() {
-            Holds::Int(number) => Value::Int(number),
-            Holds::Record(index) => self.records.get(index).value(),
-            Holds::Empty => unreachable!("a place that was found holds a key"),
+    pub(super) fn value(&self, place: Place) -> Value<'_> {
+        match place {
+            Place::Numbered(template, spot) => Value::Int(self.counters(template).counter(spot).value),
+            Place::Packed(found) => self.value_of(self.packed.record(found)),
+        }
+    }
+
+    pub(super) fn value_of<'s>(&'s self, record: Record<'s>) -> Value<'s> {
+        match Fields::of(record, &self.shapes, &self.large, &self.hashing) {
+            Some(fields) => Value::Hash(fields),
+            None => plain_value(&record),
         }
     }
 
     /// The deadline of the key at `place`, or `NEVER`.
     #[inline]
-    pub(super) fn deadline(&self, place: usize) -> u64 {
-        match self.slots[place].holds() {
-            Holds::Int(_) => NEVER,
-            Holds::Record(index) => self.records.get(index).deadline(),
-            Holds::Empty => unreachable!("a place that was found holds a key"),
+    pub(super) fn deadline(&self, place: Place) -> u64 {
+        match place {
+            Place::Numbered(template, spot) => self.counters(template).counter(spot).deadline,
+            Place::Packed(found) => self.packed.record(found).deadline,
         }
     }
 
-    /// Adds to the number at `place` and returns the sum. On an error nothing has changed.
+    /// Adds to the number at `place` and returns the sum and the deadline. On an error nothing has changed.
     #[inline]
-    pub(super) fn add(&mut self, place: usize, delta: i64) -> Result<i64, AddError> {
-        let slot = &mut self.slots[place];
-        match slot.holds() {
-            Holds::Int(number) => {
+    pub(super) fn add(&mut self, key: Key<'_>, place: Place, delta: i64) -> Result<(i64, u64), AddError> {
+        match place {
+            Place::Numbered(template, spot) => {
+                let counters = self.counters_mut(template);
+                let counter = counters.counter(spot);
+                let sum = counter.value.checked_add(delta).ok_or(AddError::Overflow)?;
+                let fits = match &mut counters.lines {
+                    Sized::Narrow(lines) => {
+                        lines.change(spot, |line, slot| Ids::<false>::set_value(line, slot, sum))
+                    }
+                    Sized::Wide(lines) => {
+                        lines.change(spot, |line, slot| Ids::<true>::set_value(line, slot, sum))
+                    }
+                };
+                if !fits {
+                    self.replace_counter(key, template, spot, Counter { value: sum, ..counter });
+                }
+                Ok((sum, counter.deadline))
+            }
+            Place::Packed(found) => {
+                let record = self.packed.record(found);
+                let number = match record.kind {
+                    Kind::Int => record.number(),
+                    Kind::Text => return Err(AddError::NotInteger),
+                    Kind::Row | Kind::Map | Kind::Large => return Err(AddError::WrongType),
+                };
                 let sum = number.checked_add(delta).ok_or(AddError::Overflow)?;
-                slot.set_number(sum);
-                Ok(sum)
+                let (deadline, width, at) = (record.deadline, record.width, record.payload_at());
+                if self.numbered_of(key).is_none() && width_of(sum) <= width {
+                    record::write_number(&mut self.packed.cell_mut(found.cell)[at..at + width], sum);
+                } else {
+                    self.replace(key, place, Value::Int(sum), deadline);
+                }
+                Ok((sum, deadline))
             }
-            Holds::Record(index) => {
-                let number = self.records.number_mut(index).ok_or(AddError::NotInteger)?;
-                *number = number.checked_add(delta).ok_or(AddError::Overflow)?;
-                Ok(*number)
-            }
-            Holds::Empty => unreachable!("a place that was found holds a key"),
         }
     }
 
-    /// Inserts a key that is not here, at the place where [`Store::find`] missed it.
-    pub(super) fn insert(
-        &mut self,
-        place: usize,
-        key: Key<'_>,
-        name: &Name,
-        value: Value<'_>,
-        deadline: u64,
-    ) {
-        let place = if (self.used + 1) * 4 > self.slots.len() * 3 {
-            self.resize((self.slots.len() * 2).max(MIN_SLOTS));
-            self.vacancy(key.hash)
-        } else {
-            place
-        };
-        debug_assert!(self.slots[place].is_empty());
-        self.slots[place] = match value {
-            Value::Int(number) if deadline == NEVER && name.is_short() => Slot::int(name, number),
-            _ => {
-                let long_key: &[u8] = if name.is_short() { &[] } else { key.bytes };
-                Slot::record(name, self.records.insert(Record::new(long_key, value, deadline)))
+    /// Inserts a key that is not here.
+    pub(super) fn insert(&mut self, key: Key<'_>, value: Value<'_>, deadline: u64) {
+        self.due = self.due.min(deadline);
+        if let Value::Int(value) = value {
+            if self.insert_counter(key, value, deadline) {
+                return;
             }
-        };
-        self.used += 1;
+            self.insert_packed(key, Value::Int(value), deadline);
+            self.propose(key.bytes);
+            return;
+        }
+        self.insert_packed(key, value, deadline);
+    }
+
+    fn insert_packed(&mut self, key: Key<'_>, value: Value<'_>, deadline: u64) {
+        record::write(&mut self.scratch, key.bytes, value, deadline);
+        self.insert_scratch(key.hash.bits());
+    }
+
+    /// Keeps the record in `scratch`, of a key that is not here.
+    pub(super) fn insert_scratch(&mut self, bits: u64) {
+        let Self { packed, hashing, scratch, .. } = self;
+        packed.insert(hashing, bits, scratch);
+        self.resized = true;
+        self.trim_scratch();
+        self.publish_packed();
+    }
+
+    /// Puts a counter that is not here into its template's lines. False: it has none, or there is no room.
+    fn insert_counter(&mut self, key: Key<'_>, value: i64, deadline: u64) -> bool {
+        if deadline != NEVER && deadline >= DEADLINES {
+            return false;
+        }
+        let Some(numbered) = self.numbered_of(key) else { return false };
+        if !self.has_lines(key, numbered) {
+            return false;
+        }
+        let counter = Counter { id: numbered.id, value, deadline };
+        self.change_lines(numbered.template, |counters, orphans| counters.insert(&counter, orphans))
+    }
+
+    /// Whether there are lines for a key's template, which are made where there are none.
+    fn has_lines(&mut self, key: Key<'_>, numbered: Numbered) -> bool {
+        if let Some(Some(counters)) = self.numbered.get(numbered.template) {
+            return counters.template.matches(key.bytes, numbered.start, numbered.end);
+        }
+        let Some(template) = self.hashing.dictionary.attach(numbered.template) else { return false };
+        if !template.matches(key.bytes, numbered.start, numbered.end) {
+            self.hashing.dictionary.detach(&template);
+            return false;
+        }
+        self.take_up(template);
+        true
+    }
+
+    /// Makes lines for a template for which this segment was counted in the dictionary.
+    fn take_up(&mut self, template: Arc<Template>) {
+        let index = template.index;
+        if self.numbered.len() <= index {
+            self.numbered.reserve_exact(index + 1 - self.numbered.len());
+            self.numbered.resize_with(index + 1, || None);
+        }
+        debug_assert!(self.numbered[index].is_none());
+        self.homes.open(index);
+        self.numbered[index] = Some(Counters::new(template, phase_of(self.segment)));
+    }
+
+    /// Changes the lines of a template, and draws the conclusions.
+    fn change_lines(
+        &mut self,
+        template: usize,
+        change: impl FnOnce(&mut Counters, &mut Vec<Counter>) -> bool,
+    ) -> bool {
+        let mut orphans = Vec::new();
+        let counters = self.counters_mut(template);
+        let (bytes, len, timed) = (counters.heap_bytes(), counters.len(), counters.timed);
+        let changed = change(counters, &mut orphans);
+        let freed = either!(&mut counters.lines, lines => lines.take_freed());
+        let (new_bytes, new_len, new_timed) = (counters.heap_bytes(), counters.len(), counters.timed);
+        self.lines_bytes = self.lines_bytes + new_bytes - bytes;
+        self.counters = self.counters + new_len - len;
+        self.timed = self.timed + new_timed - timed;
+        if new_len == 0 {
+            self.tidy_at = 0;
+        }
+        self.resized = true;
+        self.freed += freed;
+        let (addresses, moved) =
+            either!(&self.counters(template).lines, lines => (lines.addresses(), lines.moved()));
+        self.homes.publish(template, self.segment, addresses, moved);
+        for counter in orphans {
+            let template = Arc::clone(&self.counters(template).template);
+            let bytes = template.render(counter.id);
+            let key = Key { bytes: &bytes, hash: KeyHash::of_bits(template.bits(counter.id)) };
+            self.insert_packed(key, Value::Int(counter.value), counter.deadline);
+        }
+        changed
+    }
+
+    pub(super) fn publish_packed(&mut self) {
+        let (addresses, moved) = self.packed.addresses();
+        self.homes.publish_packed(self.segment, addresses, moved);
+    }
+
+    /// A counter was packed: if that happened to many of its template, the template is admitted.
+    fn propose(&mut self, key: &[u8]) {
+        for pattern in self.hashing.patterns(key).into_iter().flatten() {
+            if !self.candidates.stored(pattern.identity) {
+                continue;
+            }
+            let Some(template) = self.hashing.dictionary.admit(&pattern) else { continue };
+            if self.numbered.get(template.index).is_some_and(Option::is_some) {
+                // It was admitted before, and this key is packed for another reason.
+                self.hashing.dictionary.detach(&template);
+            } else {
+                self.take_up(template);
+            }
+        }
+    }
+
+    /// A counter is packed no longer.
+    fn withdraw(&mut self, key: &[u8]) {
+        for pattern in self.hashing.patterns(key).into_iter().flatten() {
+            self.candidates.removed(pattern.identity);
+        }
     }
 
     /// Changes value and deadline of the key at `place`.
-    pub(super) fn replace(&mut self, place: usize, value: Value<'_>, deadline: u64) {
-        let slot = self.slots[place];
-        match (slot.holds(), value) {
-            (Holds::Int(_), Value::Int(number)) if deadline == NEVER => self.slots[place].set_number(number),
-            (Holds::Int(_), _) => {
-                let index = self.records.insert(Record::new(&[], value, deadline));
-                self.slots[place] = Slot::record(&slot.name(), index);
+    pub(super) fn replace(&mut self, key: Key<'_>, place: Place, value: Value<'_>, deadline: u64) {
+        self.due = self.due.min(deadline);
+        match (place, value) {
+            (Place::Numbered(template, spot), Value::Int(value))
+                if deadline == NEVER || deadline < DEADLINES =>
+            {
+                let id = self.counters(template).counter(spot).id;
+                self.replace_counter(key, template, spot, Counter { id, value, deadline });
             }
-            (Holds::Record(index), Value::Int(number)) if deadline == NEVER && slot.name().is_short() => {
-                self.slots[place] = Slot::int(&slot.name(), number);
-                self.remove_record(index);
+            (Place::Numbered(..), _) => {
+                self.remove(key, place);
+                self.insert_packed(key, value, deadline);
             }
-            (Holds::Record(index), _) => {
-                self.records.rewrite(index, value);
-                self.records.set_deadline(index, deadline);
+            (Place::Packed(found), Value::Int(number)) if self.numbered_of(key).is_some() => {
+                if self.insert_counter(key, number, deadline) {
+                    self.remove_packed(key, found);
+                } else {
+                    self.rewrite_packed(key, found, value, deadline);
+                }
             }
-            (Holds::Empty, _) => unreachable!("a place that was found holds a key"),
+            (Place::Packed(found), _) => self.rewrite_packed(key, found, value, deadline),
+        }
+    }
+
+    fn rewrite_packed(&mut self, key: Key<'_>, found: Found, value: Value<'_>, deadline: u64) {
+        let was_counter = self.packed.record(found).kind == Kind::Int;
+        match value {
+            Value::Int(_) if !was_counter => self.propose(key.bytes),
+            Value::Str(_) | Value::Hash(_) if was_counter => self.withdraw(key.bytes),
+            Value::Int(_) | Value::Str(_) | Value::Hash(_) => {}
+        }
+        self.release_fields(found);
+        record::write(&mut self.scratch, key.bytes, value, deadline);
+        self.rewrite_scratch(key, found);
+    }
+
+    /// Replaces a record by the one in `scratch`.
+    pub(super) fn rewrite_scratch(&mut self, key: Key<'_>, found: Found) {
+        let Self { packed, hashing, scratch, .. } = self;
+        packed.rewrite(hashing, found, key.hash.bits(), scratch);
+        self.resized = true;
+        self.trim_scratch();
+    }
+
+    /// Changes a counter in its template's lines, or where that is not possible packs it.
+    fn replace_counter(&mut self, key: Key<'_>, template: usize, spot: Spot, counter: Counter) {
+        self.due = self.due.min(counter.deadline);
+        let counters = self.counters_mut(template);
+        let (timed, bytes) = (counters.timed, counters.heap_bytes());
+        if counters.set(spot, &counter) {
+            let (timed_now, bytes_now) = (counters.timed, counters.heap_bytes());
+            self.timed = self.timed + timed_now - timed;
+            self.lines_bytes = self.lines_bytes + bytes_now - bytes;
+            self.resized |= bytes_now != bytes;
+            return;
+        }
+        // Its line is laid out for narrower neighbours; another line near its home may have room.
+        self.change_lines(template, |counters, orphans| {
+            counters.remove(spot, orphans);
+            true
+        });
+        if !self.change_lines(template, |counters, orphans| counters.insert(&counter, orphans)) {
+            self.insert_packed(key, Value::Int(counter.value), counter.deadline);
         }
     }
 
     /// Changes the deadline of the key at `place`, `NEVER` for none.
-    pub(super) fn set_deadline(&mut self, place: usize, deadline: u64) {
-        match (self.slots[place].holds(), self.value(place)) {
-            (_, Value::Int(number)) => self.replace(place, Value::Int(number), deadline),
-            (Holds::Record(index), Value::Str(_)) => self.records.set_deadline(index, deadline),
-            (Holds::Empty | Holds::Int(_), Value::Str(_)) => unreachable!("a string has a record"),
+    pub(super) fn set_deadline(&mut self, key: Key<'_>, place: Place, deadline: u64) {
+        self.due = self.due.min(deadline);
+        let found = match place {
+            Place::Numbered(template, spot) => {
+                let value = self.counters(template).counter(spot).value;
+                return self.replace(key, place, Value::Int(value), deadline);
+            }
+            Place::Packed(found) => found,
+        };
+        let record = self.packed.record(found);
+        if deadline != NEVER && record.deadline != NEVER {
+            record::set_deadline(self.packed.cell_mut(found.cell), deadline);
+            self.packed.note_deadline(found, deadline);
+            return;
         }
+        let payload = &record.payload[..payload_len(&record, &self.shapes)];
+        record::begin(&mut self.scratch, record.kind, record.width, key.bytes, deadline);
+        self.scratch.extend_from_slice(payload);
+        self.rewrite_scratch(key, found);
     }
 
-    /// Removes the key at `place`. Places found before are void after this.
-    pub(super) fn remove(&mut self, place: usize) {
-        let held = self.slots[place].holds();
-        self.shift_back(place);
-        self.used -= 1;
-        if let Holds::Record(index) = held {
-            self.remove_record(index);
-        }
-        if self.slots.len() > MIN_SLOTS && self.used * 8 < self.slots.len() {
-            // A load of at most 1/2 afterwards: far from both bounds.
-            self.resize((self.used * 2).next_power_of_two().max(MIN_SLOTS));
-        }
-    }
-
-    /// Visits every key, in no particular order.
-    pub(super) fn for_each(&self, visit: &mut Visit<'_>) {
-        for (place, slot) in self.slots.iter().enumerate() {
-            let deadline = || Some(self.deadline(place)).filter(|&deadline| deadline != NEVER);
-            match (slot.holds(), slot.inline_key()) {
-                (Holds::Empty, _) => {}
-                (_, Some(key)) => visit(key.as_bytes(), self.value(place), deadline()),
-                (Holds::Record(index), None) => {
-                    visit(self.records.get(index).long_key(), self.value(place), deadline());
-                }
-                (Holds::Int(_), None) => unreachable!("a long key has a record"),
+    /// Removes the key at `place`.
+    pub(super) fn remove(&mut self, key: Key<'_>, place: Place) {
+        match place {
+            Place::Numbered(template, spot) => {
+                self.change_lines(template, |counters, orphans| {
+                    counters.remove(spot, orphans);
+                    true
+                });
+            }
+            Place::Packed(found) => {
+                self.release_fields(found);
+                self.remove_packed(key, found);
             }
         }
     }
 
-    /// Takes every key out.
-    pub(super) fn take(&mut self) -> Contents {
-        self.used = 0;
-        self.moved = true;
-        Contents { _slots: mem::take(&mut self.slots), _records: mem::take(&mut self.records) }
+    fn remove_packed(&mut self, key: Key<'_>, found: Found) {
+        if self.packed.record(found).kind == Kind::Int {
+            self.withdraw(key.bytes);
+        }
+        let Self { packed, hashing, .. } = self;
+        packed.remove(hashing, found, key.hash.bits());
+        self.resized = true;
+        self.publish_packed();
     }
 
-    /// The slots as they are.
-    #[cfg(test)]
-    pub(super) fn slots(&self) -> &[Slot] {
-        &self.slots
-    }
-
-    /// Asserts what the fields promise, and that a search meets every key.
-    #[cfg(test)]
-    pub(super) fn check(&self) {
-        assert!(self.slots.is_empty() || self.slots.len().is_power_of_two());
-        assert!(self.records.timed() <= self.records.len() && self.records.len() <= self.used);
-        assert!(self.used * 4 <= self.slots.len() * 3);
-        assert!(self.slots.len() <= MIN_SLOTS || self.used * 8 >= self.slots.len());
-        self.records.check();
-        assert_eq!(self.used, self.slots.iter().filter(|slot| !slot.is_empty()).count());
-        let mut pointed_at = std::collections::BTreeSet::new();
-        for (place, slot) in self.slots.iter().enumerate().filter(|(_, slot)| !slot.is_empty()) {
-            if let Holds::Record(index) = slot.holds() {
-                assert!(pointed_at.insert(index), "two slots point at record {index}");
-                assert_eq!(self.records.get(index).long_key().is_empty(), slot.name().is_short());
+    /// Lets go of what a hash's record names, before the record goes.
+    pub(super) fn release_fields(&mut self, found: Found) {
+        let record = self.packed.record(found);
+        match record.kind {
+            Kind::Int | Kind::Text | Kind::Map => {}
+            Kind::Row => {
+                let shape = hash::shape_of(&record);
+                self.shapes.release(shape);
             }
-            let mask = self.slots.len() - 1;
-            let mut before = self.hash_of(slot).position(mask as u64);
-            while before != place {
-                assert!(!self.slots[before].is_empty(), "a search for the key at {place} ends at {before}");
-                before = (before + 1) & mask;
-            }
-        }
-        assert_eq!(pointed_at.len(), self.records.len());
-    }
-
-    /// Removes a record that no slot points at any more.
-    fn remove_record(&mut self, index: usize) {
-        drop(self.records.remove(index));
-        if self.records.is_worth_packing(self.slots.len()) {
-            self.pack_records();
-        }
-    }
-
-    /// Moves the records together, into memory of their own size.
-    fn pack_records(&mut self) {
-        let mut packed = Records::with_capacity(self.records.len());
-        for slot in &mut self.slots {
-            if let Holds::Record(index) = slot.holds() {
-                *slot = Slot::record(&slot.name(), packed.insert(self.records.remove(index)));
-            }
-        }
-        debug_assert!(self.records.len() == 0, "each record has its slot");
-        self.records = packed;
-    }
-
-    /// Moves all keys into `len` slots.
-    fn resize(&mut self, len: usize) {
-        debug_assert!(len.is_power_of_two() && self.used < len);
-        let old = mem::replace(&mut self.slots, vec![Slot::EMPTY; len]);
-        for slot in old.iter().filter(|slot| !slot.is_empty()) {
-            let place = self.vacancy(self.hash_of(slot));
-            self.slots[place] = *slot;
-        }
-        self.moved = true;
-    }
-
-    /// The first empty place from the home of `hash` on.
-    fn vacancy(&self, hash: KeyHash) -> usize {
-        let mask = self.slots.len() - 1;
-        let mut place = hash.position(mask as u64);
-        while !self.slots[place].is_empty() {
-            place = (place + 1) & mask;
-        }
-        place
-    }
-
-    /// The hash of the key in a slot that holds one.
-    fn hash_of(&self, slot: &Slot) -> KeyHash {
-        match slot.inline_key() {
-            Some(key) => self.hashing.hash(key.as_bytes()),
-            None => KeyHash(slot.long_hash()),
-        }
-    }
-
-    /// Empties `hole` and moves later keys of its run back, so that none has an empty slot between its home and
-    /// its place.
-    fn shift_back(&mut self, mut hole: usize) {
-        let mask = self.slots.len() - 1;
-        let mut place = hole;
-        loop {
-            place = (place + 1) & mask;
-            let slot = self.slots[place];
-            if slot.is_empty() {
-                break;
-            }
-            let home = self.hash_of(&slot).position(mask as u64);
-            // Distances are counted forwards and around the end. The key may move to the hole unless its home
-            // lies behind the hole.
-            if place.wrapping_sub(home) & mask >= place.wrapping_sub(hole) & mask {
-                self.slots[hole] = slot;
-                hole = place;
-            }
-        }
-        self.slots[hole] = Slot::EMPTY;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use ahash::RandomState;
-    use proptest::collection;
-    use proptest::prelude::{any, prop_assert_eq, proptest};
-
-    use super::{Hashing, MIN_SLOTS, NEVER, Name, Store};
-    use crate::table::record::MIN_RECORDS;
-    use crate::table::{Key, Value};
-
-    /// Two lines at each end of 64 slots, and one in the middle.
-    const HOMES: [usize; 5] = [0, 2, 30, 60, 62];
-
-    fn hashing() -> Hashing {
-        Hashing(RandomState::with_seeds(1, 2, 3, 4))
-    }
-
-    /// The first `count` keys of any length up to 40 that want to be at `home` among 64 slots.
-    fn keys_at(home: usize, count: usize) -> Vec<Vec<u8>> {
-        (0_u32..)
-            .map(|n| format!("{n}{:.>width$}", "", width = usize::try_from(n % 36).unwrap()).into_bytes())
-            .filter(|bytes| hashing().hash(bytes).position(63) == home)
-            .take(count)
-            .collect()
-    }
-
-    fn key(bytes: &[u8]) -> Key<'_> {
-        Key { bytes, hash: hashing().hash(bytes) }
-    }
-
-    fn put(store: &mut Store, bytes: &[u8], value: Value<'_>, deadline: u64) {
-        let (key, name) = (key(bytes), Name::of(key(bytes)));
-        match store.find(key, &name) {
-            Ok(place) => store.replace(place, value, deadline),
-            Err(place) => store.insert(place, key, &name, value, deadline),
-        }
-        store.check();
-    }
-
-    fn take(store: &mut Store, bytes: &[u8]) -> bool {
-        let found = store.find(key(bytes), &Name::of(key(bytes)));
-        if let Ok(place) = found {
-            store.remove(place);
-        }
-        store.check();
-        found.is_ok()
-    }
-
-    fn value<'s>(store: &'s Store, bytes: &[u8]) -> Option<Value<'s>> {
-        store.find(key(bytes), &Name::of(key(bytes))).ok().map(|place| store.value(place))
-    }
-
-    #[test]
-    fn keys_of_one_home_run_around_the_end_and_close_up_again() {
-        // 40 keys that all want the last line or the one before: the run goes on at slot 0.
-        let mut keys = keys_at(62, 20);
-        keys.extend(keys_at(60, 20));
-        for first in 0..keys.len() {
-            let mut store = Store::new(hashing());
-            for (n, bytes) in (0..).zip(&keys) {
-                put(&mut store, bytes, Value::Int(n), NEVER);
-            }
-            assert_eq!(store.slots.len(), 64);
-            assert!(!store.slots[63].is_empty() && !store.slots[0].is_empty() && !store.slots[35].is_empty());
-            // Removed from every starting point, in steps that reach each key once.
-            for step in 0..keys.len() {
-                let gone = (first + step * 7) % keys.len();
-                assert!(take(&mut store, &keys[gone]) && !take(&mut store, &keys[gone]));
-                let left = (step + 1..keys.len()).map(|step| (first + step * 7) % keys.len());
-                for n in left {
-                    assert_eq!(value(&store, &keys[n]), Some(Value::Int(i64::try_from(n).unwrap())));
-                }
-            }
-            assert_eq!((store.len(), store.slots.len()), (0, MIN_SLOTS));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn colliding_keys_come_and_go(
-            steps in collection::vec((0..HOMES.len(), 0..9_usize, any::<bool>()), 1..200)
-        ) {
-            let homes: Vec<_> = HOMES.iter().map(|&home| keys_at(home, 9)).collect();
-            let mut store = Store::new(hashing());
-            let mut model = std::collections::BTreeMap::new();
-            for (n, (home, which, keep)) in (0..).zip(steps) {
-                let bytes = &homes[home][which];
-                if keep {
-                    put(&mut store, bytes, Value::Int(n), NEVER);
-                    model.insert(bytes.clone(), n);
-                } else {
-                    prop_assert_eq!(take(&mut store, bytes), model.remove(bytes).is_some());
-                }
-                for bytes in homes.iter().flatten() {
-                    prop_assert_eq!(value(&store, bytes), model.get(bytes).map(|&n| Value::Int(n)));
-                }
+            Kind::Large => {
+                let number = hash::large_of(&record);
+                let fields = self.large.remove(number);
+                let bytes = fields.heap_bytes() + size_of::<Packed>();
+                self.large_bytes -= bytes;
+                self.freed += bytes;
             }
         }
     }
 
-    #[test]
-    fn memory_goes_back_when_keys_go() {
-        let mut store = Store::new(hashing());
-        let names: Vec<String> = (0..4_000).map(|n| format!("key:{n}")).collect();
-        for name in &names {
-            put(&mut store, name.as_bytes(), Value::Str(b"not a number"), 5);
+    fn trim_scratch(&mut self) {
+        // A long string passes through once; what is usual fits into this.
+        if self.scratch.capacity() > 64 * 1024 {
+            self.scratch = Vec::new();
         }
-        assert_eq!((store.len(), store.timed()), (4_000, 4_000));
-        let full = store.heap_bytes();
-        for name in &names[..3_990] {
-            assert!(take(&mut store, name.as_bytes()));
-        }
-        assert!(store.heap_bytes() < full / 50, "{} of {full} bytes are left", store.heap_bytes());
-        assert!(store.records.capacity() <= MIN_RECORDS && store.slots.len() <= 64);
-        assert!(names[3_990..].iter().all(|name| value(&store, name.as_bytes()).is_some()));
     }
 
-    #[test]
-    fn records_go_when_values_become_plain_numbers() {
-        let mut store = Store::new(hashing());
-        let names: Vec<String> = (0..2_000).map(|n| format!("key:{n}")).collect();
-        for name in &names {
-            put(&mut store, name.as_bytes(), Value::Int(1), 5);
-        }
-        assert_eq!((store.records.len(), store.timed()), (2_000, 2_000));
-        for name in &names {
-            put(&mut store, name.as_bytes(), Value::Int(2), NEVER);
-        }
-        assert_eq!((store.records.len(), store.timed(), store.len()), (0, 0, 2_000));
-        // What is left is not worth a walk over the slots: at most 1/8 of them.
-        assert!(store.records.capacity() * 8 <= store.slots.len());
-        let long = [b'k'; 23];
-        put(&mut store, &long, Value::Int(3), NEVER);
-        assert_eq!((store.records.len(), value(&store, &long)), (1, Some(Value::Int(3))));
-    }
-
-    #[test]
-    fn long_keys_with_one_hash_stay_apart() {
-        // Same hash, same length: only the bytes tell them apart.
-        let mut store = Store::new(hashing());
-        let (a, b) = ([b'a'; 30], [b'b'; 30]);
-        let hash = hashing().hash(&a);
-        for (n, bytes) in [(1, &a), (2, &b)] {
-            let key = Key { bytes, hash };
-            let place = store.find(key, &Name::of(key)).unwrap_err();
-            store.insert(place, key, &Name::of(key), Value::Int(n), NEVER);
-        }
-        for (n, bytes) in [(1, &a), (2, &b)] {
-            let key = Key { bytes, hash };
-            assert_eq!(store.find(key, &Name::of(key)).map(|place| store.value(place)), Ok(Value::Int(n)));
-        }
+    /// Unix milliseconds from which on there is something to expire or to tidy.
+    #[inline]
+    pub(super) fn task(&self) -> u64 {
+        self.due.min(self.tidy_at)
     }
 }

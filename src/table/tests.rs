@@ -1,15 +1,20 @@
 //! The table against a model: an ordered map that does the same, step by step, and says which effects it expects.
 
+mod promises;
+mod stress;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use ahash::RandomState;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::{collection, sample};
 
 use super::effect::{Effect, EffectSink, Lsn, Removal};
-use super::{AddError, Hashing, Key, Moment, NewDeadline, Segment, Table, Value};
+use super::probe::Homes;
+use super::store::Store;
+use super::{AddError, Hashing, Key, Moment, NewDeadline, Segment, Table, Value, WrongType};
 use crate::resp::integer;
 
 /// A value on its own.
@@ -17,6 +22,7 @@ use crate::resp::integer;
 enum Held {
     Int(i64),
     Str(Vec<u8>),
+    Hash(BTreeMap<Vec<u8>, Self>),
 }
 
 impl Held {
@@ -24,6 +30,15 @@ impl Held {
         match value {
             Value::Int(number) => Self::Int(number),
             Value::Str(bytes) => Self::Str(bytes.to_vec()),
+            Value::Hash(fields) => {
+                let mut held = BTreeMap::new();
+                fields.for_each(&mut |field, value| {
+                    assert_eq!(fields.get(field), Some(value));
+                    assert!(held.insert(field.to_vec(), Self::of(value)).is_none(), "{field:?} twice");
+                });
+                assert_eq!(held.len(), fields.len());
+                Self::Hash(held)
+            }
         }
     }
 
@@ -35,6 +50,7 @@ impl Held {
         match self {
             Self::Int(number) => Value::Int(*number),
             Self::Str(bytes) => Value::Str(bytes),
+            Self::Hash(_) => panic!("a hash is not set as a whole"),
         }
     }
 }
@@ -45,6 +61,8 @@ enum Change {
     Set(Vec<u8>, Held, Option<u64>),
     Deadline(Vec<u8>, Option<u64>),
     Remove(Vec<u8>, Removal),
+    Field(Vec<u8>, Vec<u8>, Held),
+    RemoveField(Vec<u8>, Vec<u8>),
     Flush,
 }
 
@@ -54,6 +72,8 @@ impl Change {
             Self::Set(key, held, deadline) => Effect::Set { key, value: held.value(), deadline: *deadline },
             Self::Deadline(key, deadline) => Effect::Deadline { key, deadline: *deadline },
             Self::Remove(key, cause) => Effect::Remove { key, cause: *cause },
+            Self::Field(key, field, held) => Effect::Field { key, field, value: held.value() },
+            Self::RemoveField(key, field) => Effect::RemoveField { key, field },
             Self::Flush => Effect::Flush,
         }
     }
@@ -69,6 +89,10 @@ impl EffectSink for Changes {
             Effect::Set { key, value, deadline } => Change::Set(key.to_vec(), Held::of(value), deadline),
             Effect::Deadline { key, deadline } => Change::Deadline(key.to_vec(), deadline),
             Effect::Remove { key, cause } => Change::Remove(key.to_vec(), cause),
+            Effect::Field { key, field, value } => {
+                Change::Field(key.to_vec(), field.to_vec(), Held::of(value))
+            }
+            Effect::RemoveField { key, field } => Change::RemoveField(key.to_vec(), field.to_vec()),
             Effect::Flush => Change::Flush,
         });
         self.0.len() as Lsn
@@ -102,7 +126,11 @@ impl Model {
 
     fn add(&mut self, key: &[u8], delta: i64, now: u64) -> Result<i64, AddError> {
         let (held, deadline) = self.look(key, now).cloned().unwrap_or((Held::Int(0), None));
-        let Held::Int(number) = held else { return Err(AddError::NotInteger) };
+        let number = match held {
+            Held::Int(number) => number,
+            Held::Str(_) => return Err(AddError::NotInteger),
+            Held::Hash(_) => return Err(AddError::WrongType),
+        };
         let sum = number.checked_add(delta).ok_or(AddError::Overflow)?;
         self.put(key, Held::Int(sum), deadline);
         Ok(sum)
@@ -139,6 +167,52 @@ impl Model {
         found
     }
 
+    /// The fields of a hash, made where there is no key.
+    fn hash(&mut self, key: &[u8], now: u64) -> Result<&mut BTreeMap<Vec<u8>, Held>, WrongType> {
+        self.look(key, now);
+        let (held, _) = self.keys.entry(key.to_vec()).or_insert((Held::Hash(BTreeMap::new()), None));
+        if let Held::Hash(fields) = held { Ok(fields) } else { Err(WrongType) }
+    }
+
+    fn set_field(&mut self, key: &[u8], field: &[u8], value: &[u8], now: u64) -> Result<bool, WrongType> {
+        let held = Held::parse(value);
+        let new = self.hash(key, now)?.insert(field.to_vec(), held.clone()).is_none();
+        self.changes.push(Change::Field(key.to_vec(), field.to_vec(), held));
+        Ok(new)
+    }
+
+    fn add_field(&mut self, key: &[u8], field: &[u8], delta: i64, now: u64) -> Result<i64, AddError> {
+        let missing = self.look(key, now).is_none();
+        let fields = self.hash(key, now).map_err(|WrongType| AddError::WrongType)?;
+        let sum = match fields.get(field) {
+            None => Ok(delta),
+            Some(Held::Int(number)) => number.checked_add(delta).ok_or(AddError::Overflow),
+            Some(_) => Err(AddError::NotInteger),
+        };
+        let Ok(sum) = sum else {
+            assert!(!missing);
+            return sum;
+        };
+        fields.insert(field.to_vec(), Held::Int(sum));
+        self.changes.push(Change::Field(key.to_vec(), field.to_vec(), Held::Int(sum)));
+        Ok(sum)
+    }
+
+    fn remove_field(&mut self, key: &[u8], field: &[u8], now: u64) -> Result<bool, WrongType> {
+        if self.look(key, now).is_none() {
+            return Ok(false);
+        }
+        let fields = self.hash(key, now)?;
+        if fields.remove(field).is_none() {
+            return Ok(false);
+        }
+        if fields.is_empty() {
+            self.keys.remove(key);
+        }
+        self.changes.push(Change::RemoveField(key.to_vec(), field.to_vec()));
+        Ok(true)
+    }
+
     fn flush(&mut self) {
         self.keys.clear();
         self.changes.push(Change::Flush);
@@ -154,18 +228,36 @@ enum Step {
     Set(Vec<u8>, NewDeadline),
     SetDeadline(Option<i64>),
     Remove,
+    SetField(Vec<u8>, Vec<u8>),
+    AddField(Vec<u8>, i64),
+    RemoveField(Vec<u8>),
+    /// Sets this many fields, of numbers from that one on.
+    SetFields(usize, usize),
     /// Adds to this many keys, from that one on.
     AddMany(usize),
     /// Removes this many keys, from that one on.
     RemoveMany(usize),
 }
 
-/// Keys of all lengths around the one that fits a slot; key 0 is empty.
+/// Keys of templates with one number and with two, with narrow ids, wide ones and such with leading zeros; keys without
+/// a number; all of several lengths. Key 0 is empty.
 fn key_bytes(number: usize) -> Vec<u8> {
-    let len = number % 41;
-    let mut bytes = number.to_string().into_bytes();
-    bytes.resize(bytes.len().max(len), b'~');
-    if number == 0 { Vec::new() } else { bytes }
+    let n = number / 8;
+    match number % 8 {
+        0 | 1 => format!("views:article:{n}"),
+        2 => format!("user:{n}:likes"),
+        3 => format!("wide:{}", 4_000_000_000 + n as u64 * 100_000_000),
+        4 => format!("user:{}:day:{}", n % 7, n / 7),
+        5 => format!("padded:{n:06}"),
+        6 => format!("{:~>width$}", "", width = n % 300),
+        _ => format!("{:x}{:x}", n, n * 7919),
+    }
+    .into_bytes()
+}
+
+fn field_bytes(number: usize) -> Vec<u8> {
+    let len = if number > 90 { 70 } else { number % 9 };
+    format!("{number}{:.>len$}", "").into_bytes()
 }
 
 fn value() -> impl Strategy<Value = Vec<u8>> {
@@ -194,6 +286,12 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (value(), deadline()).prop_map(|(value, deadline)| Step::Set(value, deadline)),
         4 => proptest::option::of(-2..40_i64).prop_map(Step::SetDeadline),
         4 => Just(Step::Remove),
+        6 => (0..5_usize, value()).prop_map(|(field, value)| Step::SetField(field_bytes(field), value)),
+        1 => (0..100_usize, value()).prop_map(|(field, value)| Step::SetField(field_bytes(field), value)),
+        4 => (0..8_usize, prop_oneof![-9..9_i64, any::<i64>()])
+            .prop_map(|(field, delta)| Step::AddField(field_bytes(field), delta)),
+        3 => (0..100_usize).prop_map(|field| Step::RemoveField(field_bytes(field % 12))),
+        1 => (0..90_usize, 1..160_usize).prop_map(|(first, count)| Step::SetFields(first, count)),
         1 => (1..200_usize).prop_map(Step::AddMany),
         1 => (1..200_usize).prop_map(Step::RemoveMany),
     ]
@@ -201,7 +299,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Milliseconds that pass, the number of a key, what happens to it.
 fn steps() -> impl Strategy<Value = Vec<(u64, usize, Step)>> {
-    let key = prop_oneof![3 => 0..30_usize, 1 => 0..600_usize];
+    let key = prop_oneof![3 => 0..48_usize, 1 => 0..900_usize];
     collection::vec((prop_oneof![3 => Just(0_u64), 1 => 0..20_u64], key, step()), 1..150)
 }
 
@@ -232,6 +330,22 @@ fn step_both(segment: &mut Segment, model: &mut Model, key: Key<'_>, step: &Step
             assert_eq!(segment.set_deadline(key, deadline, at), model.set_deadline(bytes, deadline, now));
         }
         Step::Remove => assert_eq!(segment.remove(key, at), model.remove(bytes, now)),
+        Step::SetField(field, value) => {
+            assert_eq!(segment.set_field(key, field, value, at), model.set_field(bytes, field, value, now));
+        }
+        Step::AddField(field, delta) => {
+            assert_eq!(segment.add_field(key, field, *delta, at), model.add_field(bytes, field, *delta, now));
+        }
+        Step::RemoveField(field) => {
+            assert_eq!(segment.remove_field(key, field, at), model.remove_field(bytes, field, now));
+        }
+        Step::SetFields(first, count) => {
+            for number in *first..first + count {
+                let (field, value) = (field_bytes(number), number.to_string());
+                let set = segment.set_field(key, &field, value.as_bytes(), at);
+                assert_eq!(set, model.set_field(bytes, &field, value.as_bytes(), now));
+            }
+        }
         Step::AddMany(_) | Step::RemoveMany(_) => unreachable!("taken apart by the caller"),
     }
 }
@@ -239,8 +353,9 @@ fn step_both(segment: &mut Segment, model: &mut Model, key: Key<'_>, step: &Step
 /// Calls `each` for every single step, with the key's number.
 fn take_apart(number: usize, step: &Step, mut each: impl FnMut(usize, &Step)) {
     match step {
-        Step::AddMany(count) => (number..number + count).for_each(|number| each(number, &Step::Add(1))),
-        Step::RemoveMany(count) => (number..number + count).for_each(|number| each(number, &Step::Remove)),
+        // Keys of one template.
+        Step::AddMany(count) => (0..*count).for_each(|n| each(number + 8 * n, &Step::Add(1))),
+        Step::RemoveMany(count) => (0..*count).for_each(|n| each(number + 8 * n, &Step::Remove)),
         _ => each(number, step),
     }
 }
@@ -256,8 +371,8 @@ fn keys_of(table: &Table) -> Keys {
 proptest! {
     #[test]
     fn one_segment_does_as_the_model_does(steps in steps()) {
-        let hashing = Hashing(RandomState::with_seeds(1, 2, 3, 4));
-        let mut segment = Segment::new(hashing.clone());
+        let hashing = Hashing::seeded(1);
+        let mut segment = Segment::new(Store::new(hashing.clone(), Arc::<Homes>::default(), 0));
         let (mut model, mut changes, mut now_ms) = (Model::default(), Changes::default(), 1_000);
         for (passed, number, step) in &steps {
             now_ms += passed;
@@ -273,7 +388,7 @@ proptest! {
             prop_assert_eq!(segment.store().len(), model.keys.len());
         }
         let mut keys = Keys::new();
-        segment.store().for_each(&mut |key, value, deadline| {
+        segment.store().visit(0, u64::MAX, &mut |key, value, deadline| {
             keys.insert(key.to_vec(), (Held::of(value), deadline));
         });
         prop_assert_eq!(&keys, &model.keys);
@@ -426,5 +541,5 @@ fn an_effect_from_outside_is_made_canonical() {
 
 #[test]
 fn an_empty_table_is_small() {
-    assert!(Table::new().heap_bytes() <= 64 * 1024);
+    assert!(Table::new().heap_bytes() <= 256 * 1024, "{}", Table::new().heap_bytes());
 }

@@ -6,7 +6,7 @@ use crate::command::{Command, Flags};
 use crate::limits;
 use crate::resp::args::{Args, Span};
 use crate::resp::decode::{Decoded, Framing, ProtocolError, Rules, decode};
-use crate::table::{KeyHash, Table};
+use crate::table::{KeyHash, Memo, Table};
 
 /// One decoded request of a batch. Offsets count from the start of the batch's bytes.
 #[derive(Clone, Copy, Debug)]
@@ -51,15 +51,18 @@ pub(super) enum Stop {
 pub(super) struct Batch {
     spans: Vec<Span>,
     requests: Vec<Request>,
+    /// Of the last key.
+    memo: Memo,
     /// Bytes decoded, requests and what was skipped between them.
     pub(super) bytes: usize,
 }
 
 impl Batch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(table: &Table) -> Self {
         Self {
             spans: Vec::with_capacity(2 * limits::SPANS),
             requests: Vec::with_capacity(limits::BATCH),
+            memo: table.memo(),
             bytes: 0,
         }
     }
@@ -143,12 +146,14 @@ impl Batch {
             hash: None,
         };
         self.bytes += bytes;
-        let args = self.args(&request, input);
+        // As `Batch::args`, on the one field: the memo is changed meanwhile.
+        let args =
+            Args::new(&input[request.start as usize..request.end as usize], &self.spans[first_span..], count);
         if let Ok(command) = resolve(&args) {
             request.command = Some(command);
             let first = command.keys.first;
             if first > 0 && first < count {
-                let hash = table.key(args.get(first)).hash;
+                let hash = table.key_after(&mut self.memo, args.get(first)).hash;
                 table.prefetch(hash);
                 request.hash = Some(hash);
             }

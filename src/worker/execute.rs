@@ -12,6 +12,7 @@ use crate::command::client_list::Question;
 use crate::command::flow::Silence;
 use crate::command::queue::Admission;
 use crate::command::resolve::{Refusal, permit, resolve};
+use crate::command::texts::NO_MEMORY;
 use crate::command::{Call, Command, Flags, Now, Outcome, Parts, Tally};
 use crate::connection::{Connection, Phase};
 use crate::limits::{self, Limits};
@@ -309,6 +310,9 @@ impl Scene<'_> {
             return self.refuse(connection, outgoing, |reply| reply.error(text));
         }
         connection.client.last_command = Some(command);
+        if self.lacks_memory(command, now) {
+            return self.refuse(connection, outgoing, |reply| reply.error(NO_MEMORY));
+        }
         match connection.session.admit(command, &args, self.limits.query_buffer) {
             Admission::Run => self.call(connection, command, args, (request.hash, now), outgoing, None),
             Admission::Queued => {
@@ -436,7 +440,7 @@ impl Spill for Unwanted {
 }
 
 /// Counts changes; nothing keeps them.
-struct Changes<'a>(&'a mut u64);
+pub(super) struct Changes<'a>(pub(super) &'a mut u64);
 
 impl EffectSink for Changes<'_> {
     #[inline]

@@ -38,6 +38,7 @@ impl Host for CallHost<'_> {
         let Shared { posts, identity, .. } = self.shared;
         let process = Process::read();
         let counts = self.shared.counts();
+        let dataset = self.shared.table.heap_bytes() as u64;
         // Relaxed: for display.
         let reading = |of: fn(&Readings) -> &AtomicU64| {
             posts.iter().map(move |post| of(&post.readings).load(Ordering::Relaxed))
@@ -59,14 +60,17 @@ impl Host for CallHost<'_> {
             max_clients: self.limits.max_clients,
             // No command here waits for another client.
             blocked_clients: 0,
-            used_memory: process.anonymous,
+            used_memory: identity.startup_bytes + dataset,
             used_memory_rss: process.resident,
             used_memory_peak: process.peak,
             used_memory_startup: identity.startup_bytes,
-            used_memory_dataset: table.heap_bytes as u64,
+            used_memory_dataset: dataset,
             total_system_memory: process.machine,
-            max_memory: 0,
-            max_memory_policy: "noeviction".to_owned(),
+            max_memory: self.limits.max_memory as u64,
+            max_memory_policy: if self.limits.evicts { "volatile-ttl" } else { "noeviction" }.to_owned(),
+            evicted_keys: table.evicted,
+            census: table.census,
+            templates: self.shared.table.templates(),
             allocator: "libc".to_owned(),
             total_connections: counts.connections,
             refusals: refusals(&counts),

@@ -69,7 +69,7 @@ impl Worker {
                 }
                 // What waits for its transaction is held.
                 Ok(()) if command.flags.has(Flags::STREAMS) && connection.session.queue().is_none() => {
-                    Stream::Parts { command, parts: Parts { count: declared, done: 1, sum: 0 } }
+                    Stream::Parts { command, parts: Parts { count: declared, done: 1, ..Parts::default() } }
                 }
                 Ok(()) if declared <= limits.max_args => {
                     connection.framing.hold();
@@ -214,6 +214,7 @@ impl Worker {
                 reload: false,
                 scratch: &mut self.scratch,
             };
+            parts.no_memory = scene.lacks_memory(command, now);
             scene.call(connection, command, args, (None, now), &mut outgoing, Some(parts));
             parts.done += executed;
             connection.give_replies(outgoing, pool);

@@ -28,7 +28,7 @@ impl Source {
 
     /// The code that ships: all before the unit tests, which come last in a file or have one of their own.
     pub(crate) fn shipped(&self) -> &str {
-        if self.module.ends_with("::tests") {
+        if self.module.split("::").any(|name| name == "tests") {
             return "";
         }
         self.code.find("#[cfg(test)]").map_or(&self.code, |tests| &self.code[..tests])

@@ -138,7 +138,8 @@ impl<'a> Call<'a> {
                 keys: self.table.len(),
                 timed: self.table.deadlines(),
                 expired: self.table.expired(),
-                heap_bytes: self.table.heap_bytes(),
+                evicted: self.table.evicted(),
+                census: self.table.census(),
             },
         }
     }

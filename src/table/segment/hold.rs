@@ -2,8 +2,9 @@
 
 use super::Segment;
 use crate::table::effect::{Effect, Lsn};
-use crate::table::store::Contents;
-use crate::table::{Guards, KeyHash, Moment, SEGMENTS, SegmentSet, Table};
+use crate::table::emptying::Contents;
+use crate::table::key::first_of;
+use crate::table::{Census, Guards, KeyHash, Moment, SEGMENTS, SegmentSet, Table};
 
 /// What `INFO` adds up over all segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,8 +15,10 @@ pub struct Figures {
     pub timed: usize,
     /// Keys removed so far because their deadline passed.
     pub expired: u64,
-    /// Bytes on the heap.
-    pub heap_bytes: usize,
+    /// Keys removed so far because memory was needed.
+    pub evicted: u64,
+    /// Keys and their bytes by how they are kept.
+    pub census: Census,
 }
 
 /// Segments that are locked already. Behind this, commands do not depend on how long they have been.
@@ -61,8 +64,7 @@ impl SegmentSet {
 
 /// A hash whose segment has this number.
 fn in_segment(segment: usize) -> KeyHash {
-    const { assert!(SEGMENTS == 1 << 8) };
-    KeyHash((segment as u64) << 56)
+    KeyHash::of_bits(first_of(segment))
 }
 
 impl Held<'_> {
@@ -94,7 +96,8 @@ impl Holding for Held<'_> {
             sum.keys += segment.store.len();
             sum.timed += segment.store.timed();
             sum.expired += segment.expired;
-            sum.heap_bytes += segment.store.heap_bytes();
+            sum.evicted += segment.evicted;
+            sum.census = sum.census.and(segment.store.census());
         }
         sum
     }

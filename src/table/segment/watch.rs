@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Segment;
 use crate::table::effect::Effect;
-use crate::table::slot::Name;
 use crate::table::{Key, KeyHash, Moment};
 
 /// Learns of changes to keys.
@@ -106,7 +105,11 @@ impl Segment {
     #[cold]
     pub(super) fn touch(&self, effect: &Effect<'_>) {
         match effect {
-            Effect::Set { key, .. } | Effect::Deadline { key, .. } | Effect::Remove { key, .. } => {
+            Effect::Set { key, .. }
+            | Effect::Deadline { key, .. }
+            | Effect::Remove { key, .. }
+            | Effect::Field { key, .. }
+            | Effect::RemoveField { key, .. } => {
                 self.watched.touch(key);
             }
             Effect::Flush => unreachable!("a flush concerns all segments, not one key"),
@@ -117,7 +120,7 @@ impl Segment {
     pub(super) fn touch_all(&self) {
         for (key, watchers) in self.watched.0.iter().flat_map(|keys| keys.watchers.iter()) {
             let key = Key { bytes: key, hash: watchers.hash };
-            if self.store.find(key, &Name::of(key)).is_ok() {
+            if self.store.find(key).is_some() {
                 watchers.touch();
             }
         }
