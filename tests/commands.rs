@@ -6,6 +6,11 @@
 //! protocol version and `@password text` sets one and connects anew. All replies were taken from Redis 7.0.15
 //! except in sessions marked as ours.
 
+#[path = "commands/fields.rs"]
+mod fields;
+#[path = "commands/walks.rs"]
+mod walks;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -414,6 +419,21 @@ fn bounded_counters() {
 }
 
 #[test]
+fn keyspace() {
+    replay(include_str!("commands/keyspace.txt"));
+}
+
+#[test]
+fn rate_limits() {
+    replay(include_str!("commands/throttle.txt"));
+}
+
+#[test]
+fn hashes() {
+    replay(include_str!("commands/hashes.txt"));
+}
+
+#[test]
 fn transactions() {
     replay(include_str!("commands/transactions.txt"));
 }
@@ -661,6 +681,16 @@ fn reading_commands_count_hits_and_misses() {
         ("GETDEL a", 1, 0),
         ("INCR a", 0, 0),
         ("MINCRBY a 1 x 1", 0, 0),
+        ("HSET h f 1", 0, 0),
+        ("HGET h f", 1, 0),
+        ("HGET h g", 1, 0),
+        ("HMGET nothing f g", 0, 1),
+        ("HGETALL h", 1, 0),
+        ("HLEN nothing", 0, 1),
+        ("HSCAN h 0", 1, 0),
+        ("MGET h nothing", 1, 1),
+        ("HINCRBY h f 1", 0, 0),
+        ("HGETDEL h FIELDS 1 f", 0, 0),
         ("EXPIRE a 10", 0, 0),
         ("DEL a x", 0, 0),
     ] {

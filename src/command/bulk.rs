@@ -175,7 +175,10 @@ fn mget(call: &mut Call<'_>) -> Outcome {
         call.reply.array(call.count() - 1);
     }
     call.at_each::<1>(|place, _| {
-        place.show();
+        // What is no string is as good as not there, as in Redis.
+        if place.show().is_err() {
+            place.reply.null();
+        }
     });
     Outcome::Done
 }

@@ -266,7 +266,7 @@ mod tests {
             let docs = &command.docs;
             assert!(docs.summary.ends_with('.') && !docs.summary.contains('\n'), "{}", command.name);
             assert!(docs.since.split('.').count() == 3 && !docs.complexity.is_empty(), "{}", command.name);
-            let groups = ["string", "generic", "connection", "server", "scripting", "transactions"];
+            let groups = ["string", "hash", "generic", "connection", "server", "scripting", "transactions"];
             assert!(groups.contains(&docs.group), "{}", command.name);
         });
     }

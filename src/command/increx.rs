@@ -143,7 +143,7 @@ impl<'a> Options<'a> {
 }
 
 /// What came of an addition.
-enum Sum<N> {
+pub(super) enum Sum<N> {
     /// The new number and what was added.
     Changed(N, N),
     /// Out of bounds: this is what stays.
@@ -166,7 +166,7 @@ fn increx(call: &mut Call<'_>) -> Outcome {
         }
     };
     match options.by {
-        By::Int(by) => match Integers::read(by, &options) {
+        By::Int(by) => match Integers::read(by, options.lower, options.upper, options.saturate) {
             Ok(integers) => {
                 let told = call.at(1, |place| integers.add(place, &options, time));
                 tell(call, told, Encoder::integer)
@@ -215,7 +215,7 @@ fn store(place: &mut Place<'_, '_>, value: &[u8], time: NewTime, enx: bool) {
 }
 
 /// An addition of integers: `lower <= upper`.
-struct Integers {
+pub(super) struct Integers {
     by: i64,
     lower: i64,
     upper: i64,
@@ -223,17 +223,23 @@ struct Integers {
 }
 
 impl Integers {
-    fn read(by: Option<&[u8]>, options: &Options<'_>) -> Result<Self, &'static str> {
+    /// Reads what is added, 1 unless told otherwise, and both bounds.
+    pub(super) fn read(
+        by: Option<&[u8]>,
+        lower: Option<&[u8]>,
+        upper: Option<&[u8]>,
+        saturate: bool,
+    ) -> Result<Self, &'static str> {
         let number = |text: Option<&[u8]>, default: i64, error| {
             text.map_or(Some(default), integer::parse).ok_or(error)
         };
         let by = number(by, 1, "ERR Increment is not an integer or out of range")?;
-        let lower = number(options.lower, i64::MIN, "ERR LBOUND is not an integer or out of range")?;
-        let upper = number(options.upper, i64::MAX, "ERR UBOUND is not an integer or out of range")?;
+        let lower = number(lower, i64::MIN, "ERR LBOUND is not an integer or out of range")?;
+        let upper = number(upper, i64::MAX, "ERR UBOUND is not an integer or out of range")?;
         if lower > upper {
             return Err(CROSSED);
         }
-        Ok(Self { by, lower, upper, saturate: options.saturate })
+        Ok(Self { by, lower, upper, saturate })
     }
 
     fn add(&self, place: &mut Place<'_, '_>, options: &Options<'_>, time: NewTime) -> Told<i64> {
@@ -254,7 +260,8 @@ impl Integers {
         }
     }
 
-    fn sum(&self, current: i64) -> Result<Sum<i64>, &'static str> {
+    /// Adds to `current` as far as the bounds allow.
+    pub(super) fn sum(&self, current: i64) -> Result<Sum<i64>, &'static str> {
         // Two numbers of 64 bits have a sum in 128.
         let sum = i128::from(current) + i128::from(self.by);
         let bounded = sum.clamp(i128::from(self.lower), i128::from(self.upper));

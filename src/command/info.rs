@@ -259,7 +259,7 @@ fn human(bytes: u64) -> String {
 }
 
 /// `part` in terms of `whole`, 0 where there is no whole.
-fn ratio(part: u64, whole: u64) -> f64 {
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "shown with two digits after the point")]
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

@@ -1,6 +1,8 @@
 //! Keys whatever they hold, and all keys together: `TYPE`, `GETTTL`, `DBSIZE`, `FLUSHALL`, `FLUSHDB`. There is
 //! one database.
 
+use crate::table::WrongType;
+
 use super::expire;
 use super::texts::SYNTAX;
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
@@ -115,19 +117,23 @@ pub(super) fn is_flush_mode(argument: &[u8]) -> bool {
 }
 
 fn kind(call: &mut Call<'_>) -> Outcome {
-    let found = call.at(1, |place| place.find());
-    call.reply.simple(if found { "string" } else { "none" });
+    let kind = call.at(1, |place| place.find_kind());
+    call.reply.simple(kind.unwrap_or("none"));
     Outcome::Done
 }
 
 fn getttl(call: &mut Call<'_>) -> Outcome {
     let now = call.now;
-    call.reply.array(2);
-    let left = call.at(1, |place| {
-        place.show();
-        expire::left(place.deadline(), now)
+    call.at(1, |place| {
+        if place.is_string() == Some(false) {
+            place.find();
+            return WrongType.reply(place.reply);
+        }
+        place.reply.array(2);
+        place.show().expect("there is a string or nothing");
+        let left = expire::left(place.deadline(), now);
+        place.reply.integer(left);
     });
-    call.reply.integer(left);
     Outcome::Done
 }
 

@@ -4,8 +4,8 @@
 //! comparison.
 
 use super::{
-    Command, bulk, clients, configure, counter, docs, expire, float, increx, info, introspect, keyspace,
-    operate, session, string, substring, transaction,
+    Command, bulk, clients, configure, counter, docs, expire, float, hash, increx, info, introspect,
+    keyspace, object, operate, rename, scan, session, string, substring, throttle, transaction,
 };
 
 /// Every command, guards included, in the order in which `COMMAND` shows them.
@@ -48,9 +48,39 @@ pub static COMMANDS: [&Command; COUNT] = [
     &expire::EXPIRETIME,
     &expire::PEXPIRETIME,
     &expire::PERSIST,
+    &rename::RENAME,
+    &rename::RENAMENX,
+    &rename::COPY,
+    &scan::SCAN,
+    &scan::KEYS,
+    &scan::RANDOMKEY,
+    &object::OBJECT,
+    &object::MEMORY,
     &keyspace::DBSIZE,
     &keyspace::FLUSHALL,
     &keyspace::FLUSHDB,
+    &hash::HSET,
+    &hash::HMSET,
+    &hash::HSETNX,
+    &hash::HGET,
+    &hash::HMGET,
+    &hash::HGETALL,
+    &hash::HDEL,
+    &hash::HEXISTS,
+    &hash::HLEN,
+    &hash::HKEYS,
+    &hash::HVALS,
+    &hash::HSTRLEN,
+    &hash::HINCRBY,
+    &hash::HINCRBYFLOAT,
+    &hash::HMINCRBY,
+    &hash::HINCREX,
+    &hash::HRANDFIELD,
+    &hash::HSCAN,
+    &hash::HGETSET,
+    &hash::HGETDEL,
+    &throttle::THROTTLE,
+    &throttle::PEEK,
     &transaction::MULTI,
     &transaction::EXEC,
     &transaction::DISCARD,
@@ -78,7 +108,7 @@ pub static COMMANDS: [&Command; COUNT] = [
     &introspect::HOST,
 ];
 
-const COUNT: usize = 66;
+const COUNT: usize = 96;
 
 /// The commands a client may see: all but the guards.
 pub fn visible() -> impl Iterator<Item = &'static Command> {

@@ -7,9 +7,11 @@ use crate::limits::BATCH;
 use crate::resp::args::ArgsIter;
 use crate::resp::encode::Encoder;
 use crate::table::{
-    AddError, Key, Memo, Moment, NewDeadline, SEGMENTS, Scalar, Segment, SegmentSet, Table, Value, WrongType,
+    AddError, Fields, Key, Memo, Moment, NewDeadline, SEGMENTS, Scalar, Segment, SegmentSet, Table, Value,
+    WrongType,
 };
 
+use super::listing::Words;
 use super::texts::WRONG_TYPE;
 use super::{Call, Tally};
 
@@ -40,21 +42,63 @@ impl Place<'_, '_> {
         found
     }
 
-    /// Replies with the value, or with null where there is none; counts as a hit or a miss. Whether there was one.
+    /// Replies with the string at the key, or with null where there is none; counts as a hit or a miss. Whether there was
+    /// one; where there is another kind of value, the reply is not written yet.
     #[inline]
-    pub fn show(&mut self) -> bool {
+    pub fn show(&mut self) -> Result<bool, WrongType> {
         let value = self.segment.get(self.key, &mut self.at);
         self.tally.count(value.is_some());
         match value {
             Some(Value::Int(number)) => self.reply.bulk_integer(number),
             Some(Value::Str(bytes)) => self.reply.bulk(bytes),
-            Some(Value::Hash(_)) => self.reply.error(WRONG_TYPE),
+            Some(Value::Hash(_) | Value::Throttle(_)) => return Err(WrongType),
             None => {
                 self.reply.null();
-                return false;
+                return Ok(false);
             }
         }
-        true
+        Ok(true)
+    }
+
+    /// The name of the value's kind for a reading command, which counts as a hit or a miss.
+    pub fn find_kind(&mut self) -> Option<&'static str> {
+        let kind = self.segment.get(self.key, &mut self.at).map(|value| value.kind());
+        self.tally.count(kind.is_some());
+        kind
+    }
+
+    /// Whether there is a string, `None` where there is no key.
+    pub fn is_string(&mut self) -> Option<bool> {
+        self.segment.get(self.key, &mut self.at).map(|value| value.scalar().is_some())
+    }
+
+    /// The time of the rate limit at the key.
+    pub fn throttle(&mut self) -> Result<Option<i64>, WrongType> {
+        match self.segment.get(self.key, &mut self.at) {
+            None => Ok(None),
+            Some(Value::Throttle(time)) => Ok(Some(time)),
+            Some(Value::Int(_) | Value::Str(_) | Value::Hash(_)) => Err(WrongType),
+        }
+    }
+
+    /// Keeps a rate limit's time until a deadline.
+    pub fn set_throttle(&mut self, time: i64, deadline: u64) {
+        self.segment.set_throttle(self.key, time, deadline, &mut self.at);
+    }
+
+    /// Sets a field of the hash, which is made where there is none. Whether the field is new.
+    pub fn set_field(&mut self, field: &[u8], value: &[u8]) -> Result<bool, WrongType> {
+        self.segment.set_field(self.key, field, value, &mut self.at)
+    }
+
+    /// Adds to a field of the hash, both 0 where there are none.
+    pub fn add_field(&mut self, field: &[u8], delta: i64) -> Result<i64, AddError> {
+        self.segment.add_field(self.key, field, delta, &mut self.at)
+    }
+
+    /// Removes a field of the hash, and the hash with its last one. False: there was none.
+    pub fn remove_field(&mut self, field: &[u8]) -> Result<bool, WrongType> {
+        self.segment.remove_field(self.key, field, &mut self.at)
     }
 
     /// Whether the key exists; for commands that write, which count no hits and misses.
@@ -107,6 +151,70 @@ impl Place<'_, '_> {
     }
 }
 
+/// All that is at a key.
+#[derive(Debug)]
+pub struct Copied {
+    held: Held,
+    deadline: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Held {
+    Text(Vec<u8>),
+    /// Fields and values in turn.
+    Fields(Words),
+    Throttle(i64),
+}
+
+impl Place<'_, '_> {
+    /// A copy of all that is at the key.
+    pub fn copied(&mut self) -> Option<Copied> {
+        let deadline = self.deadline()?;
+        let digits = |number: i64| itoa::Buffer::new().format(number).as_bytes().to_vec();
+        let held = match self.segment.get(self.key, &mut self.at)? {
+            Value::Int(number) => Held::Text(digits(number)),
+            Value::Str(bytes) => Held::Text(bytes.to_vec()),
+            Value::Throttle(time) => Held::Throttle(time),
+            Value::Hash(fields) => {
+                let mut words = Words::default();
+                fields.for_each(&mut |field, value| {
+                    words.push(field);
+                    match value {
+                        Value::Int(number) => words.push(&digits(number)),
+                        Value::Str(bytes) => words.push(bytes),
+                        Value::Hash(_) | Value::Throttle(_) => unreachable!("fields hold integers and bytes"),
+                    }
+                });
+                Held::Fields(words)
+            }
+        };
+        Some(Copied { held, deadline })
+    }
+
+    /// Puts a copy in the place of what is there.
+    pub fn put(&mut self, copied: &Copied) {
+        match &copied.held {
+            Held::Text(text) => self.set(text, copied.deadline.map_or(NewDeadline::Clear, NewDeadline::At)),
+            Held::Throttle(time) => self.set_throttle(*time, copied.deadline.unwrap_or(u64::MAX)),
+            Held::Fields(words) => {
+                self.remove();
+                let mut words = words.iter();
+                while let (Some(field), Some(value)) = (words.next(), words.next()) {
+                    self.set_field(field, value).expect("there was nothing, and now there is a hash");
+                }
+                if copied.deadline.is_some() {
+                    self.set_deadline(copied.deadline);
+                }
+            }
+        }
+    }
+
+    /// Bytes that the key takes, its share of what keys have in common included.
+    pub fn bytes(&mut self) -> Option<usize> {
+        self.segment.bytes_of(self.key, &mut self.at)
+    }
+}
+
 impl WrongType {
     /// Replies with the error.
     pub fn reply(self, reply: &mut Encoder<'_>) {
@@ -125,6 +233,31 @@ impl<'a> Place<'_, 'a> {
             None => Ok(work(None, self.reply)),
             Some(value) => value.scalar().map(|value| work(Some(value), self.reply)).ok_or(WrongType),
         }
+    }
+
+    /// Hands `work` the fields of the hash at the key, `None` where there is no key, and the reply.
+    pub fn fields<R>(
+        &mut self,
+        work: impl FnOnce(Option<Fields<'_>>, &mut Encoder<'a>) -> R,
+    ) -> Result<R, WrongType> {
+        let fields = self.segment.fields(self.key, &mut self.at)?;
+        Ok(work(fields, self.reply))
+    }
+
+    /// The same for a reading command, which counts as a hit or a miss.
+    pub fn read_fields<R>(
+        &mut self,
+        work: impl FnOnce(Option<Fields<'_>>, &mut Encoder<'a>) -> R,
+    ) -> Result<R, WrongType> {
+        self.find();
+        self.fields(work)
+    }
+
+    /// Hands `work` the value at the key for a reading command, which counts as a hit or a miss.
+    pub fn look<R>(&mut self, work: impl FnOnce(Option<Value<'_>>, &mut Encoder<'a>) -> R) -> R {
+        let value = self.segment.get(self.key, &mut self.at);
+        self.tally.count(value.is_some());
+        work(value, self.reply)
     }
 
     /// The same for a reading command, which counts as a hit or a miss.
@@ -175,6 +308,27 @@ impl<'a> Call<'a> {
             tally: self.tally,
             reply: &mut self.reply,
         });
+        self.wait = self.wait.max(guard.changed());
+        result
+    }
+
+    /// [`Call::at`] for several changes to one key, which are one group: done again as a whole or not at all.
+    pub fn at_group<R>(&mut self, index: usize, work: impl FnOnce(&mut Place<'_, 'a>) -> R) -> R {
+        if self.held.is_some() {
+            // The group is the transaction's.
+            return self.at_held(index, work);
+        }
+        let key = self.key(index);
+        let mut guard = self.table.lock(key.hash);
+        self.effects.begin();
+        let result = work(&mut Place {
+            key,
+            segment: &mut guard,
+            at: Moment { now_ms: self.now.ms(), effects: self.effects },
+            tally: self.tally,
+            reply: &mut self.reply,
+        });
+        self.effects.end();
         self.wait = self.wait.max(guard.changed());
         result
     }

@@ -143,6 +143,13 @@ impl Session {
         is_exec(command) && self.queue().is_some_and(writes)
     }
 
+    /// Whether a command may need memory, or ends a transaction that may.
+    #[inline]
+    pub fn needs_memory(&self, command: &Command) -> bool {
+        let needs = |queue: &Queue| queue.requests.iter().any(|it| it.command.flags.has(Flags::DENYOOM));
+        command.flags.has(Flags::DENYOOM) || is_exec(command) && self.queue().is_some_and(needs)
+    }
+
     /// Queues a request of a transaction, of which all together may take `most` bytes.
     #[inline]
     pub fn admit(&mut self, command: &'static Command, args: &Args<'_>, most: usize) -> Admission {

@@ -2,12 +2,12 @@
 //! table's business.
 
 use crate::resp::args::ArgsIter;
-use crate::table::NewDeadline;
+use crate::table::{NewDeadline, WrongType};
 
 use super::expiration::{Expiration, NewTime};
 use super::expire::{self, Base, Unit};
 use super::place::Place;
-use super::texts::SYNTAX;
+use super::texts::{SYNTAX, WRONG_TYPE};
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
 
 /// `GET key`
@@ -204,7 +204,9 @@ const SECONDS: Argument = Argument::new("seconds", "integer");
 const MILLISECONDS: Argument = Argument::new("milliseconds", "integer");
 
 fn get(call: &mut Call<'_>) -> Outcome {
-    call.at(1, |place| place.show());
+    if let Err(error) = call.at(1, |place| place.show()) {
+        error.reply(&mut call.reply);
+    }
     Outcome::Done
 }
 
@@ -261,18 +263,19 @@ fn set(call: &mut Call<'_>) -> Outcome {
         }
     };
     let done = call.at(1, |place| {
-        let found = if options.get { place.show() } else { (options.nx || options.xx) && place.exists() };
+        let found = if options.get { place.show()? } else { (options.nx || options.xx) && place.exists() };
         let wanted = !(options.nx && found || options.xx && !found);
         if wanted {
             place.set(value, deadline);
         }
-        wanted
+        Ok(wanted)
     });
     match (options.get, done) {
+        (_, Err(WrongType)) => call.reply.error(WRONG_TYPE),
         // The value before is the whole reply, whether or not it was replaced.
-        (true, _) => {}
-        (false, true) => call.reply.ok(),
-        (false, false) => call.reply.null(),
+        (true, Ok(_)) => {}
+        (false, Ok(true)) => call.reply.ok(),
+        (false, Ok(false)) => call.reply.null(),
     }
     Outcome::Done
 }
@@ -304,19 +307,29 @@ fn set_for(call: &mut Call<'_>, unit: Unit) -> Outcome {
 
 fn getset(call: &mut Call<'_>) -> Outcome {
     let value = call.args.get(2);
-    call.at(1, |place| {
-        place.show();
+    let shown = call.at(1, |place| {
+        place.show()?;
         place.set(value, NewDeadline::Clear);
+        Ok(())
     });
-    Outcome::Done
+    tell(call, shown)
 }
 
 fn getdel(call: &mut Call<'_>) -> Outcome {
-    call.at(1, |place| {
-        if place.show() {
+    let shown = call.at(1, |place| {
+        if place.show()? {
             place.remove();
         }
+        Ok(())
     });
+    tell(call, shown)
+}
+
+/// Replies with the error where nothing could be shown.
+fn tell(call: &mut Call<'_>, shown: Result<(), WrongType>) -> Outcome {
+    if let Err(error) = shown {
+        error.reply(&mut call.reply);
+    }
     Outcome::Done
 }
 
@@ -332,29 +345,32 @@ fn getex(call: &mut Call<'_>) -> Outcome {
             }
         }
     }
-    // A time that makes no sense is told only where there is a key.
+    // A time that makes no sense is told only where there is a string.
     let time = expiration.read(call.now);
-    let refused = call.at(1, |place| match time {
-        Err(error) if place.find() => Some(error),
-        Err(_) => {
-            place.reply.null();
-            None
-        }
-        Ok(time) => {
-            if place.show() {
-                match time {
-                    NewTime::Absent => {}
-                    NewTime::Word => persist(place),
-                    NewTime::At(deadline) => {
-                        place.set_deadline(Some(deadline));
-                    }
+    let refused = call.at(1, |place| {
+        let time = match time {
+            Err(error) if place.is_string() == Some(true) => {
+                place.find();
+                return Ok(Some(error));
+            }
+            Err(_) => NewTime::Absent,
+            Ok(time) => time,
+        };
+        if place.show()? {
+            match time {
+                NewTime::Absent => {}
+                NewTime::Word => persist(place),
+                NewTime::At(deadline) => {
+                    place.set_deadline(Some(deadline));
                 }
             }
-            None
         }
+        Ok(None)
     });
-    if let Some(error) = refused {
-        error.reply(call);
+    match refused {
+        Ok(Some(error)) => error.reply(call),
+        Ok(None) => {}
+        Err(WrongType) => call.reply.error(WRONG_TYPE),
     }
     Outcome::Done
 }

@@ -6,6 +6,7 @@
 use crate::table::{Held, Holding, Moment, SegmentSet};
 
 use super::queue::{Queue, Transaction};
+use super::texts::NO_MEMORY;
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
 
 /// `MULTI`
@@ -122,6 +123,11 @@ pub(super) fn is_exec(command: &Command) -> bool {
 
 /// How such a refusal begins; what follows is the refusal itself, without its `ERR`.
 pub(super) const ABORTED: &str = "EXECABORT Transaction discarded because of: ";
+
+/// What a command that may need memory is refused with where there is none, in parts.
+pub fn no_memory(command: &Command) -> [&'static [u8]; 2] {
+    [if is_exec(command) { ABORTED.as_bytes() } else { b"" }, NO_MEMORY.as_bytes()]
+}
 
 fn multi(call: &mut Call<'_>) -> Outcome {
     let transaction = call.session.transaction.get_or_insert_default();

@@ -40,7 +40,7 @@ impl Store {
             Value::Int(number) if field.len() <= FIELD_BYTES => {
                 Some((self.shapes.acquire(std::iter::once(field))?, number))
             }
-            Value::Int(_) | Value::Str(_) | Value::Hash(_) => None,
+            Value::Int(_) | Value::Str(_) | Value::Hash(_) | Value::Throttle(_) => None,
         }
     }
 
@@ -65,7 +65,7 @@ impl Store {
             }
             Kind::Map => self.set_in_map(key, found, field, value),
             Kind::Large => self.set_in_large(found, field, value),
-            Kind::Int | Kind::Text => unreachable!("the caller has found a hash"),
+            Kind::Int | Kind::Text | Kind::Throttle => unreachable!("the caller has found a hash"),
         }
     }
 
@@ -174,7 +174,7 @@ impl Store {
             }
             Kind::Map => self.remove_from_map(key, found, field),
             Kind::Large => self.remove_from_large(found, field),
-            Kind::Int | Kind::Text => unreachable!("the caller has found a hash"),
+            Kind::Int | Kind::Text | Kind::Throttle => unreachable!("the caller has found a hash"),
         }
     }
 

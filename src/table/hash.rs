@@ -67,7 +67,7 @@ impl<'a> Fields<'a> {
         hashing: &'a Hashing,
     ) -> Option<Self> {
         Some(Self(match record.kind {
-            Kind::Int | Kind::Text => return None,
+            Kind::Int | Kind::Text | Kind::Throttle => return None,
             Kind::Row => {
                 let shape = shapes.get(shape_of(&record));
                 let numbers = &record.payload[2..][..shape.fields().len() * record.width];
@@ -198,6 +198,7 @@ pub(super) fn plain_value<'r>(record: &Record<'r>) -> Value<'r> {
     match record.kind {
         Kind::Int => Value::Int(record.number()),
         Kind::Text => Value::Str(record.text()),
+        Kind::Throttle => Value::Throttle(record.number()),
         Kind::Row | Kind::Map | Kind::Large => unreachable!("a hash is no plain value"),
     }
 }
@@ -205,7 +206,7 @@ pub(super) fn plain_value<'r>(record: &Record<'r>) -> Value<'r> {
 /// Bytes of a record's payload.
 pub(super) fn payload_len(record: &Record<'_>, shapes: &Shapes) -> usize {
     match record.kind {
-        Kind::Int => record.width,
+        Kind::Int | Kind::Throttle => record.width,
         Kind::Text => {
             let (len, rest) = take_len(record.payload);
             record.payload.len() - rest.len() + len
@@ -247,7 +248,7 @@ pub(super) fn fits_map(fields: usize, field: &[u8], value: Value<'_>) -> bool {
     let short = match value {
         Value::Int(_) => true,
         Value::Str(text) => text.len() <= MAP_BYTES,
-        Value::Hash(_) => false,
+        Value::Hash(_) | Value::Throttle(_) => false,
     };
     fields <= MAP_FIELDS && field.len() <= MAP_BYTES && short
 }
@@ -284,7 +285,7 @@ impl<'o> MapWriter<'o> {
                 put_len(self.out, text.len());
                 self.out.extend_from_slice(text);
             }
-            Value::Hash(_) => unreachable!("hashes hold no hashes"),
+            Value::Hash(_) | Value::Throttle(_) => unreachable!("fields hold integers and bytes"),
         }
     }
 

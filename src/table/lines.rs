@@ -62,7 +62,7 @@ const FULL: usize = 113;
 const LARGEST_LOAD: usize = 100;
 /// Entries for each line, in tenths of what a line holds at the least, below which an array shrinks. Not of what its lines
 /// hold as they are laid out: that changes with the entries, and the array would follow it up and down.
-const SPARSE: usize = 6;
+const SPARSE: usize = 5;
 
 /// Sizes of arrays are powers of this, times a number between 1 and this that differs from segment to segment: so a
 /// few segments grow at any time, and never all at one.

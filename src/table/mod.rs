@@ -82,6 +82,8 @@ pub enum Value<'a> {
     Str(&'a [u8]),
     /// Fields and their values, which are integers or bytes.
     Hash(Fields<'a>),
+    /// A rate limit: nanoseconds since the Unix epoch at which all that was let through has been worked off.
+    Throttle(i64),
 }
 
 /// A value that is a string to clients.
@@ -100,7 +102,7 @@ impl<'a> Value<'a> {
         match self {
             Self::Int(number) => Some(Scalar::Int(number)),
             Self::Str(text) => Some(Scalar::Str(text)),
-            Self::Hash(_) => None,
+            Self::Hash(_) | Self::Throttle(_) => None,
         }
     }
 
@@ -115,6 +117,7 @@ impl<'a> Value<'a> {
         match self {
             Self::Int(_) | Self::Str(_) => "string",
             Self::Hash(_) => "hash",
+            Self::Throttle(_) => "throttle",
         }
     }
 
@@ -123,7 +126,7 @@ impl<'a> Value<'a> {
         /// Redis keeps a string up to here with its object (`OBJ_ENCODING_EMBSTR_SIZE_LIMIT`).
         const EMBEDDED: usize = 44;
         match self {
-            Self::Int(_) => "int",
+            Self::Int(_) | Self::Throttle(_) => "int",
             Self::Str(text) if text.len() <= EMBEDDED => "embstr",
             Self::Str(_) => "raw",
             Self::Hash(fields) => fields.encoding(),

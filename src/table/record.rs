@@ -12,6 +12,7 @@
 //! row       shape (2 bytes), a number for each of its fields
 //! map       number of fields (1 byte), length of the rest (2 bytes), fields: see `hash`
 //! large     index of a hash with a table of its own (4 bytes)
+//! throttle  nanoseconds since the Unix epoch (8 bytes)
 //! ```
 //!
 //! Lengths are in groups of seven bits, the lowest first, the last with its high bit clear.
@@ -34,6 +35,7 @@ pub(super) enum Kind {
     Row,
     Map,
     Large,
+    Throttle,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             2 => Self::Row,
             3 => Self::Map,
             4 => Self::Large,
+            5 => Self::Throttle,
             other => unreachable!("no record has kind {other}"),
         }
     }
@@ -187,6 +190,10 @@ pub(super) fn write(out: &mut Vec<u8>, key: &[u8], value: Value<'_>, deadline: u
             begin(out, Kind::Text, 1, key, deadline);
             put_len(out, text.len());
             out.extend_from_slice(text);
+        }
+        Value::Throttle(time) => {
+            begin(out, Kind::Throttle, 8, key, deadline);
+            out.extend_from_slice(&time.to_le_bytes());
         }
         Value::Hash(_) => unreachable!("a hash is not written as a whole"),
     }

@@ -121,6 +121,16 @@ impl Segment {
         self.record(at, Effect::Set { key: key.bytes, value, deadline: shown(deadline) });
     }
 
+    /// Keeps a rate limit's time at a key, whatever it held, until a deadline.
+    pub fn set_throttle(&mut self, key: Key<'_>, time: i64, deadline: u64, at: &mut Moment<'_>) {
+        let value = Value::Throttle(time);
+        match self.find(key, at) {
+            Some(place) => self.store.replace(key, place, value, deadline),
+            None => self.store.insert(key, value, deadline),
+        }
+        self.record(at, Effect::Set { key: key.bytes, value, deadline: shown(deadline) });
+    }
+
     /// Gives a key a deadline or takes it away. A deadline at or before now removes the key. False = no such key.
     ///
     /// Where the key has that deadline already, nothing changes and there is no effect.
@@ -193,7 +203,7 @@ impl Segment {
         let sum = match before {
             None => delta,
             Some(Value::Int(number)) => number.checked_add(delta).ok_or(AddError::Overflow)?,
-            Some(Value::Str(_) | Value::Hash(_)) => return Err(AddError::NotInteger),
+            Some(Value::Str(_) | Value::Hash(_) | Value::Throttle(_)) => return Err(AddError::NotInteger),
         };
         self.put_field(key, found, field, Value::Int(sum));
         self.record(at, Effect::Field { key: key.bytes, field, value: Value::Int(sum) });

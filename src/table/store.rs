@@ -255,7 +255,7 @@ impl Store {
                 let number = match record.kind {
                     Kind::Int => record.number(),
                     Kind::Text => return Err(AddError::NotInteger),
-                    Kind::Row | Kind::Map | Kind::Large => return Err(AddError::WrongType),
+                    Kind::Row | Kind::Map | Kind::Large | Kind::Throttle => return Err(AddError::WrongType),
                 };
                 let sum = number.checked_add(delta).ok_or(AddError::Overflow)?;
                 let (deadline, width, at) = (record.deadline, record.width, record.payload_at());
@@ -425,8 +425,8 @@ impl Store {
         let was_counter = self.packed.record(found).kind == Kind::Int;
         match value {
             Value::Int(_) if !was_counter => self.propose(key.bytes),
-            Value::Str(_) | Value::Hash(_) if was_counter => self.withdraw(key.bytes),
-            Value::Int(_) | Value::Str(_) | Value::Hash(_) => {}
+            Value::Str(_) | Value::Hash(_) | Value::Throttle(_) if was_counter => self.withdraw(key.bytes),
+            Value::Int(_) | Value::Str(_) | Value::Hash(_) | Value::Throttle(_) => {}
         }
         self.release_fields(found);
         record::write(&mut self.scratch, key.bytes, value, deadline);
@@ -515,7 +515,7 @@ impl Store {
     pub(super) fn release_fields(&mut self, found: Found) {
         let record = self.packed.record(found);
         match record.kind {
-            Kind::Int | Kind::Text | Kind::Map => {}
+            Kind::Int | Kind::Text | Kind::Map | Kind::Throttle => {}
             Kind::Row => {
                 let shape = hash::shape_of(&record);
                 self.shapes.release(shape);

@@ -23,6 +23,7 @@ enum Held {
     Int(i64),
     Str(Vec<u8>),
     Hash(BTreeMap<Vec<u8>, Self>),
+    Throttle(i64),
 }
 
 impl Held {
@@ -30,6 +31,7 @@ impl Held {
         match value {
             Value::Int(number) => Self::Int(number),
             Value::Str(bytes) => Self::Str(bytes.to_vec()),
+            Value::Throttle(time) => Self::Throttle(time),
             Value::Hash(fields) => {
                 let mut held = BTreeMap::new();
                 fields.for_each(&mut |field, value| {
@@ -50,6 +52,7 @@ impl Held {
         match self {
             Self::Int(number) => Value::Int(*number),
             Self::Str(bytes) => Value::Str(bytes),
+            Self::Throttle(time) => Value::Throttle(*time),
             Self::Hash(_) => panic!("a hash is not set as a whole"),
         }
     }
@@ -129,7 +132,7 @@ impl Model {
         let number = match held {
             Held::Int(number) => number,
             Held::Str(_) => return Err(AddError::NotInteger),
-            Held::Hash(_) => return Err(AddError::WrongType),
+            Held::Hash(_) | Held::Throttle(_) => return Err(AddError::WrongType),
         };
         let sum = number.checked_add(delta).ok_or(AddError::Overflow)?;
         self.put(key, Held::Int(sum), deadline);
@@ -537,6 +540,45 @@ fn an_effect_from_outside_is_made_canonical() {
     table.apply(&Effect::Remove { key: b"absent", cause: Removal::Expired });
     table.apply(&Effect::Deadline { key: b"absent", deadline: Some(1) });
     assert_eq!(keys_of(&table), Keys::from([(b"k".to_vec(), (Held::Int(12), None))]));
+}
+
+#[test]
+fn rate_limits_are_small_and_can_be_done_again() {
+    const LIMITS: usize = 100_000;
+    let table = Table::with_seed(10);
+    let empty = table.heap_bytes();
+    let mut changes = Changes::default();
+    let mut at = Moment { now_ms: 1, effects: &mut changes };
+    let mut key_bytes = 0;
+    for number in 0..LIMITS {
+        let name = format!("limit:{number}:{}", number % 7);
+        key_bytes += name.len();
+        let key = table.key(name.as_bytes());
+        let time = i64::try_from(number).expect("it is small");
+        table.lock(key.hash).set_throttle(key, time, 1_000_000 + number as u64, &mut at);
+    }
+    let each = (table.heap_bytes() - empty).saturating_sub(key_bytes) as f64 / LIMITS as f64;
+    assert!(each <= 32.0, "{each:.1} bytes beside the key");
+    // In the place of a counter and of a hash, and they in its place.
+    for name in ["counter:1", "row"] {
+        let key = table.key(name.as_bytes());
+        let mut segment = table.lock(key.hash);
+        if name == "row" {
+            segment.set_field(key, b"f", b"1", &mut at).expect("there is nothing yet");
+        } else {
+            segment.add(key, 1, &mut at).expect("there is nothing yet");
+        }
+        segment.set_throttle(key, 5, 9, &mut at);
+        assert_eq!(segment.get(key, &mut at), Some(Value::Throttle(5)));
+        assert_eq!(segment.add(key, 1, &mut at), Err(AddError::WrongType));
+        assert_eq!(segment.set_field(key, b"f", b"1", &mut at), Err(WrongType));
+        segment.set(key, b"1", NewDeadline::Keep, &mut at);
+        assert_eq!(segment.get(key, &mut at), Some(Value::Int(1)));
+        segment.set_throttle(key, 6, 9, &mut at);
+    }
+    let replayed = Table::with_seed(11);
+    changes.0.iter().for_each(|change| replayed.apply(&change.effect()));
+    assert_eq!(keys_of(&replayed), keys_of(&table));
 }
 
 #[test]

@@ -5,7 +5,9 @@
 //! lock: what is there from the first step to the last is visited exactly once.
 
 use super::array::share;
+use super::effect::Lsn;
 use super::key::{SEGMENT_BITS, first_of, position_of, segment_of};
+use super::store::Store;
 use super::{Moment, Table, Visit};
 
 /// How far a walk has come. The top bit of `bits` is never used up: cursors are below 2^63.
@@ -13,6 +15,11 @@ use super::{Moment, Table, Visit};
 pub struct Cursor(u64);
 
 impl Cursor {
+    /// Number of the segment that it is in.
+    pub(super) fn segment(self) -> usize {
+        segment_of(self.0)
+    }
+
     /// The beginning.
     pub const START: Self = Self(0);
 
@@ -34,6 +41,34 @@ pub(super) fn last_of(first: u64, len: usize, count: usize) -> u64 {
     first | u64::MAX >> steps.trailing_zeros().min(48)
 }
 
+/// Visits keys of the one segment that a cursor is in, about `count` of them, and gives the cursor to go on with.
+pub(super) fn advance(
+    store: &Store,
+    Cursor(bits): Cursor,
+    count: usize,
+    visit: &mut Visit<'_>,
+) -> Option<Cursor> {
+    let first = position_of(bits);
+    let last = last_of(first, store.len(), count);
+    store.visit(first, last, visit);
+    let next = (first_of(segment_of(bits)) | last >> SEGMENT_BITS).wrapping_add(1);
+    (next != 0).then_some(Cursor(next & !1))
+}
+
+/// The place of the key that a random number chooses: its segment, given how many keys each has. `None`: there is none.
+pub(super) fn chosen(lens: &[usize], random: u64) -> Option<usize> {
+    let all: usize = lens.iter().sum();
+    if all == 0 {
+        return None;
+    }
+    let mut index = share(random, all);
+    lens.iter().position(|&len| {
+        let here = index < len;
+        index = index.saturating_sub(len);
+        here
+    })
+}
+
 impl Table {
     /// Visits the keys from a cursor on, about `count` of them, those whose deadline has passed included. Gives the
     /// cursor to go on with, `None` at the end.
@@ -41,26 +76,26 @@ impl Table {
     /// Locks one segment at a time; `visit` must not use the table.
     pub fn walk(&self, cursor: Cursor, count: usize, visit: &mut Visit<'_>) -> Option<Cursor> {
         let mut visited = 0;
-        let mut bits = cursor.0;
+        let mut from = cursor;
         loop {
-            let segment = segment_of(bits);
-            let guard = self.lock_segment(segment);
-            let store = guard.store();
-            let first = position_of(bits);
-            let last = last_of(first, store.len(), count);
-            store.visit(first, last, &mut |key, value, deadline| {
+            let guard = self.lock_segment(from.segment());
+            let next = advance(guard.store(), from, count, &mut |key, value, deadline| {
                 visited += 1;
                 visit(key, value, deadline);
             });
             drop(guard);
-            bits = (first_of(segment) | last >> SEGMENT_BITS).wrapping_add(1);
-            if bits == 0 {
-                return None;
-            }
+            from = next?;
             if visited >= count {
-                return Some(Cursor(bits & !1));
+                return Some(from);
             }
         }
+    }
+
+    /// One step of such a walk, which stays in one segment: its keys from a cursor on, about `count` of them. Gives the
+    /// segment's last change too.
+    pub fn step(&self, cursor: Cursor, count: usize, visit: &mut Visit<'_>) -> (Option<Cursor>, Lsn) {
+        let guard = self.lock_segment(cursor.segment());
+        (advance(guard.store(), cursor, count, visit), guard.changed())
     }
 
     /// Visits a key chosen at random, each with the same chance; those whose deadline has passed are removed instead.
@@ -69,16 +104,7 @@ impl Table {
         // A key that is due is as likely as any other: after so many in a row there is hardly one that is not.
         for _ in 0..100 {
             let lens: Vec<usize> = self.guards().map(|segment| segment.store().len()).collect();
-            let all: usize = lens.iter().sum();
-            if all == 0 {
-                return false;
-            }
-            let mut index = share(self.random(), all);
-            let mut segment = 0;
-            while index >= lens[segment] {
-                index -= lens[segment];
-                segment += 1;
-            }
+            let Some(segment) = chosen(&lens, self.random()) else { return false };
             let mut guard = self.lock_segment(segment);
             if guard.pick(&mut || self.random(), at, visit) {
                 return true;

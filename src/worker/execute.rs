@@ -12,7 +12,7 @@ use crate::command::client_list::Question;
 use crate::command::flow::Silence;
 use crate::command::queue::Admission;
 use crate::command::resolve::{Refusal, permit, resolve};
-use crate::command::texts::NO_MEMORY;
+use crate::command::transaction::no_memory;
 use crate::command::{Call, Command, Flags, Now, Outcome, Parts, Tally};
 use crate::connection::{Connection, Phase};
 use crate::limits::{self, Limits};
@@ -310,8 +310,9 @@ impl Scene<'_> {
             return self.refuse(connection, outgoing, |reply| reply.error(text));
         }
         connection.client.last_command = Some(command);
-        if self.lacks_memory(command, now) {
-            return self.refuse(connection, outgoing, |reply| reply.error(NO_MEMORY));
+        if self.lacks_memory(connection.session.needs_memory(command), now) {
+            connection.session.refuse_transaction(Some(command), &self.shared.table);
+            return self.refuse(connection, outgoing, |reply| reply.error_parts(no_memory(command)));
         }
         match connection.session.admit(command, &args, self.limits.query_buffer) {
             Admission::Run => self.call(connection, command, args, (request.hash, now), outgoing, None),

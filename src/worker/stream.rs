@@ -214,7 +214,7 @@ impl Worker {
                 reload: false,
                 scratch: &mut self.scratch,
             };
-            parts.no_memory = scene.lacks_memory(command, now);
+            parts.no_memory = scene.lacks_memory(command.flags.has(Flags::DENYOOM), now);
             scene.call(connection, command, args, (None, now), &mut outgoing, Some(parts));
             parts.done += executed;
             connection.give_replies(outgoing, pool);

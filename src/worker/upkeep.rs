@@ -3,7 +3,7 @@
 
 use super::Worker;
 use super::execute::{Changes, Scene};
-use crate::command::{Command, Flags, Now};
+use crate::command::Now;
 use crate::limits;
 use crate::table::Moment;
 
@@ -38,10 +38,11 @@ impl Worker {
 }
 
 impl Scene<'_> {
-    /// Whether a command may not run since `maxmemory` is reached. Keys that may go for any command go first, as in Redis.
+    /// Whether a command that may need memory may not run since `maxmemory` is reached. Keys that may go for any command
+    /// go first, as in Redis.
     #[inline]
-    pub(super) fn lacks_memory(&mut self, command: &Command, now: Now) -> bool {
-        self.limits.max_memory > 0 && !self.has_memory(now) && command.flags.has(Flags::DENYOOM)
+    pub(super) fn lacks_memory(&mut self, needs: bool, now: Now) -> bool {
+        self.limits.max_memory > 0 && !self.has_memory(now) && needs
     }
 
     /// Whether the table is within `maxmemory`, after keys that may go for it have gone.

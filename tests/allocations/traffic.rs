@@ -69,10 +69,10 @@ pub(crate) fn all_keys() -> Pipeline {
     let mut pipeline = Pipeline::default();
     // More than will be used: numbers go and come back all the time, and lines that are full of them would be
     // given a little more room now and then for long.
-    for n in 0..NUMBERS * 3 / 2 {
+    for n in 0..NUMBERS * 5 / 4 {
         pipeline.add(b'+', &format!("SET {} {} EX 100000", short_number(n), i64::MIN / 2));
     }
-    for n in NUMBERS..NUMBERS * 3 / 2 {
+    for n in NUMBERS..NUMBERS * 5 / 4 {
         pipeline.add(b':', &format!("DEL {}", short_number(n)));
     }
     for n in 0..LONG_NAMES {

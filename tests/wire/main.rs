@@ -62,13 +62,16 @@ mod epoll_only;
 mod filter;
 mod flow;
 mod golden;
+mod hashes;
 mod hostile;
 mod introspection;
 mod keys;
+mod keyspace;
 #[cfg(all(feature = "uring", feature = "epoll"))]
 mod ladder;
 mod library;
 mod lifecycle;
+mod memory;
 mod ours;
 mod protocol_cases;
 mod session;

@@ -10,6 +10,7 @@ on_every_engine![
     minc_by_takes_a_hundred_thousand_pairs,
     a_huge_request_cut_off_counts_a_prefix_once,
     getttl_gives_value_and_time_left,
+    rates_are_limited,
     only_database_zero_exists,
     keys_are_bounded,
     values_are_bounded,
@@ -125,6 +126,30 @@ fn getttl_gives_value_and_time_left(engine: Engine) {
     let left = client.integer();
     assert!((90_000..=100_000).contains(&left), "GETTTL says {left} ms right after PEXPIRE 100000");
     client.talk("> GETTTL\n< -ERR wrong number of arguments for 'getttl' command");
+}
+
+fn rates_are_limited(engine: Engine) {
+    let server = Server::start(engine);
+    server.connect().talk(
+        "> CL.THROTTLE user 1 1 3600
+         < *5
+         < :0
+         < :2
+         < :1
+         < :-1
+         < :3600
+         > TYPE user
+         < +throttle
+         > CL.THROTTLE user 1 1 100000 5
+         < *5
+         < :1
+         < :2
+         < :1
+         < :-1
+         < :3600
+         > INCR user
+         < -WRONGTYPE Operation against a key holding the wrong kind of value",
+    );
 }
 
 fn only_database_zero_exists(engine: Engine) {

@@ -2,7 +2,7 @@
 //! than one command's keys. What looks at the whole table goes through here too, so that it finds locks it has.
 
 use crate::resp::args::Args;
-use crate::table::{Figures, Holding, Moment, SegmentSet};
+use crate::table::{Cursor, Figures, Holding, Moment, SegmentSet, Visit};
 
 use super::Place;
 use crate::command::{Call, Command, Flags};
@@ -142,5 +142,34 @@ impl<'a> Call<'a> {
                 census: self.table.census(),
             },
         }
+    }
+
+    /// Visits keys from a cursor on, about `count` of them and none beyond one segment, those whose deadline has passed
+    /// included. Gives the cursor to go on with.
+    pub(in crate::command) fn step(
+        &mut self,
+        cursor: Cursor,
+        count: usize,
+        visit: &mut Visit<'_>,
+    ) -> Option<Cursor> {
+        let (next, changed) = match &mut self.held {
+            Some(held) => held.step(cursor, count, visit),
+            None => self.table.step(cursor, count, visit),
+        };
+        self.wait = self.wait.max(changed);
+        next
+    }
+
+    /// A key chosen at random; `None`: there is none.
+    pub(in crate::command) fn random_key(&mut self) -> Option<Vec<u8>> {
+        let mut at = Moment { now_ms: self.now.ms(), effects: self.effects };
+        let mut key = None;
+        let visit = &mut |bytes: &[u8]| key = Some(bytes.to_vec());
+        let table = self.table;
+        match &mut self.held {
+            Some(held) => held.random_key(&mut || table.random(), &mut at, visit),
+            None => table.random_key(&mut at, visit),
+        };
+        key
     }
 }

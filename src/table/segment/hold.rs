@@ -4,7 +4,8 @@ use super::Segment;
 use crate::table::effect::{Effect, Lsn};
 use crate::table::emptying::Contents;
 use crate::table::key::first_of;
-use crate::table::{Census, Guards, KeyHash, Moment, SEGMENTS, SegmentSet, Table};
+use crate::table::walk::{advance, chosen};
+use crate::table::{Census, Cursor, Guards, KeyHash, Moment, SEGMENTS, SegmentSet, Table, Visit};
 
 /// What `INFO` adds up over all segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,17 @@ pub trait Holding {
 
     /// Sums over all segments, where all are held.
     fn figures(&mut self) -> Figures;
+
+    /// As [`Table::step`], where all segments are held.
+    fn step(&mut self, cursor: Cursor, count: usize, visit: &mut Visit<'_>) -> (Option<Cursor>, Lsn);
+
+    /// As [`Table::random_key`], where all segments are held.
+    fn random_key(
+        &mut self,
+        random: &mut dyn FnMut() -> u64,
+        at: &mut Moment<'_>,
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> bool;
 }
 
 /// Segments locked until this is dropped.
@@ -86,6 +98,28 @@ impl Holding for Held<'_> {
             let segment = self.guards.segment(hash);
             self.freed.push(segment.take());
             segment.flushed(position);
+        }
+    }
+
+    fn step(&mut self, cursor: Cursor, count: usize, visit: &mut Visit<'_>) -> (Option<Cursor>, Lsn) {
+        let segment = self.guards.segment(in_segment(cursor.segment()));
+        (advance(&segment.store, cursor, count, visit), segment.changed())
+    }
+
+    fn random_key(
+        &mut self,
+        random: &mut dyn FnMut() -> u64,
+        at: &mut Moment<'_>,
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        loop {
+            let lens: Vec<usize> =
+                (0..SEGMENTS).map(|segment| self.guards.segment(in_segment(segment)).store.len()).collect();
+            let Some(segment) = chosen(&lens, random()) else { return false };
+            // A key that was due has gone: there are fewer each time.
+            if self.guards.segment(in_segment(segment)).pick(random, at, visit) {
+                return true;
+            }
         }
     }
 
