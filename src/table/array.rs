@@ -28,7 +28,7 @@ const _: () = assert!(REACH * 12 <= PASSED as usize >> PASSED_SHIFT);
 const TAIL: usize = 8;
 
 /// Lines that share one bound of their deadlines.
-pub(super) const GROUP: usize = 64;
+pub(super) const GROUP: usize = 16;
 
 /// How entries lie in a line.
 pub(super) trait Format {

@@ -16,7 +16,7 @@ use ahash::{AHasher, RandomState};
 
 use super::SEGMENTS;
 use super::digits::{Run, decimal, digits_of, eight_digits_checked, same};
-use super::template::{Dictionary, Identity, Pattern, Template};
+use super::template::{Dictionary, Identity, Pattern};
 
 /// Bits of a hash that tell the segment.
 pub(super) const SEGMENT_BITS: u32 = SEGMENTS.ilog2();
@@ -283,19 +283,6 @@ impl Hashing {
         let (run, id) = shape.before?;
         let template = self.dictionary.find(shape.identity(false))?.into();
         Some(Numbered { template, id, start: run.start, end: run.end })
-    }
-
-    /// The hash of a template's key of `len` bytes, while the template is in use.
-    pub(super) fn of_template(&self, template: &Template, id: u64, len: usize) -> KeyHash {
-        KeyHash {
-            bits: template.bits(id),
-            id,
-            epoch: self.dictionary.epoch(),
-            template: template.index as u16 + 1,
-            start: template.prefix().len() as u8,
-            end: (len - template.suffix().len()) as u8,
-            ambiguous: false,
-        }
     }
 
     /// The hash alone, as 64 bits.

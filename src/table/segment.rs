@@ -308,9 +308,15 @@ impl Segment {
         }
         let removed = if let Some(template) = due.template.take() {
             for counter in &due.counters {
-                let bytes = template.render(counter.id);
-                let hash = self.store.hashing.of_template(&template, counter.id, bytes.len());
-                self.expire_collected(Key { bytes: &bytes, hash }, at);
+                let key = template.render(counter.id);
+                if self.store.remove_counter(&template, counter.id) {
+                    self.expired += 1;
+                    self.record(at, Effect::Remove { key: &key, cause: Removal::Expired });
+                } else {
+                    // It lost its place when one before it went, and is packed now.
+                    let hash = self.store.hashing.hash(&key);
+                    self.expire_collected(Key { bytes: &key, hash }, at);
+                }
             }
             due.counters.len()
         } else {

@@ -12,7 +12,7 @@ use slab::Slab;
 
 use super::counters::{Counters, Sized, either};
 use super::hash::{self, Fields, payload_len, plain_value};
-use super::key::{Hashing, Key, KeyHash, Numbered};
+use super::key::{Hashing, Key, KeyHash, Numbered, position_of};
 use super::lines::Spot;
 use super::number::{Counter, DEADLINES, Ids};
 use super::packed::{Found, Packed};
@@ -483,6 +483,15 @@ impl Store {
         record::begin(&mut self.scratch, record.kind, record.width, key.bytes, deadline);
         self.scratch.extend_from_slice(payload);
         self.rewrite_scratch(key, found);
+    }
+
+    /// Removes the counter of an id from a template's lines. False: it is not there.
+    pub(super) fn remove_counter(&mut self, template: &Template, id: u64) -> bool {
+        self.change_lines(template.index, |counters, orphans| {
+            let Some(spot) = counters.find(position_of(template.bits(id)), id) else { return false };
+            counters.remove(spot, orphans);
+            true
+        })
     }
 
     /// Removes the key at `place`.
