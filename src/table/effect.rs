@@ -2,7 +2,7 @@
 //!
 //! Re-applying the effects of a run, in order, to an empty table gives the run's table.
 
-use super::Value;
+use super::{Value, WindowShape};
 
 /// Position of a change in the order of all changes, 0 = none. Positions only grow.
 pub type Lsn = u64;
@@ -49,8 +49,60 @@ pub enum Effect<'a> {
         /// The field's name.
         field: &'a [u8],
     },
-    /// Every key is gone.
+    /// Bytes were written into the string at this key, which is empty where there is none, and zeros before them where it
+    /// ended before `offset`. Its deadline stays.
+    Splice {
+        /// The key's bytes.
+        key: &'a [u8],
+        /// Where in the string they stand.
+        offset: usize,
+        /// The bytes that stand there from now on.
+        bytes: &'a [u8],
+    },
+    /// A bucket of the window at this key, which is made where there is none of this shape, now holds `sum`.
+    Bucket {
+        /// The key's bytes.
+        key: &'a [u8],
+        /// Length of the window, and number of its buckets.
+        shape: WindowShape,
+        /// Number of the bucket since the Unix epoch.
+        index: u64,
+        /// What was counted in it.
+        sum: i64,
+        /// When the window goes away by itself.
+        deadline: Option<u64>,
+    },
+    /// A token was used.
+    Token {
+        /// The key whose token it is; `None`: it is one of the whole server.
+        key: Option<&'a [u8]>,
+        /// The token's bytes.
+        token: &'a [u8],
+        /// Of the arguments with which it was used.
+        fingerprint: u64,
+        /// What the first use answered.
+        value: i64,
+        /// When the token is forgotten.
+        deadline: u64,
+    },
+    /// Every key is gone, and every token.
     Flush,
+}
+
+impl<'a> Effect<'a> {
+    /// The key whose value, fields or deadline changed. `None`: it is about all of them, or about none.
+    pub fn changed_key(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Set { key, .. }
+            | Self::Deadline { key, .. }
+            | Self::Remove { key, .. }
+            | Self::Field { key, .. }
+            | Self::RemoveField { key, .. }
+            | Self::Splice { key, .. }
+            | Self::Bucket { key, .. } => Some(key),
+            Self::Token { .. } | Self::Flush => None,
+        }
+    }
 }
 
 /// Why a key went away.

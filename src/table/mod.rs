@@ -134,6 +134,15 @@ impl<'a> Value<'a> {
     }
 }
 
+/// How long a window is and into how many buckets it is cut. Both are fixed when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowShape {
+    /// Milliseconds, at least 1.
+    pub length_ms: u64,
+    /// Buckets of equal length, 1 to 1,024.
+    pub buckets: u16,
+}
+
 /// When a command looks, and where its effects go.
 pub struct Moment<'m> {
     /// Milliseconds since the Unix epoch; keys whose deadline is at or before it are gone.
@@ -312,16 +321,13 @@ impl Table {
 
     /// Does again what an effect says, without a look at any clock and without an effect of its own.
     pub fn apply(&self, effect: &Effect<'_>) {
-        match *effect {
-            Effect::Set { key, .. }
-            | Effect::Deadline { key, .. }
-            | Effect::Remove { key, .. }
-            | Effect::Field { key, .. }
-            | Effect::RemoveField { key, .. } => {
-                let key = self.key(key);
+        match effect {
+            Effect::Flush => self.clear(|| 0),
+            Effect::Token { .. } => unreachable!("no command uses tokens yet"),
+            _ => {
+                let key = self.key(effect.changed_key().expect("all others are about a key"));
                 self.lock(key.hash).apply(key, effect);
             }
-            Effect::Flush => self.clear(|| 0),
         }
     }
 

@@ -255,6 +255,9 @@ impl Segment {
                 }
             }
             (Effect::Deadline { .. } | Effect::Remove { .. } | Effect::RemoveField { .. }, None) => {}
+            (Effect::Splice { .. } | Effect::Bucket { .. } | Effect::Token { .. }, _) => {
+                unreachable!("no command has these effects yet")
+            }
             (Effect::Flush, _) => unreachable!("a flush concerns all segments, not one key"),
         }
     }

@@ -97,6 +97,7 @@ impl EffectSink for Changes {
             }
             Effect::RemoveField { key, field } => Change::RemoveField(key.to_vec(), field.to_vec()),
             Effect::Flush => Change::Flush,
+            Effect::Splice { .. } | Effect::Bucket { .. } | Effect::Token { .. } => unreachable!("none yet"),
         });
         self.0.len() as Lsn
     }

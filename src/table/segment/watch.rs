@@ -104,15 +104,8 @@ impl Segment {
     /// Tells the watchers of the key that an effect is about.
     #[cold]
     pub(super) fn touch(&self, effect: &Effect<'_>) {
-        match effect {
-            Effect::Set { key, .. }
-            | Effect::Deadline { key, .. }
-            | Effect::Remove { key, .. }
-            | Effect::Field { key, .. }
-            | Effect::RemoveField { key, .. } => {
-                self.watched.touch(key);
-            }
-            Effect::Flush => unreachable!("a flush concerns all segments, not one key"),
+        if let Some(key) = effect.changed_key() {
+            self.watched.touch(key);
         }
     }
 
