@@ -161,6 +161,8 @@ pub struct Limits {
     pub output_buffer: usize,
     /// Bytes above which commands that may need memory are refused (`maxmemory`), 0 = none.
     pub max_memory: usize,
+    /// Tokens that are remembered at a time (`maxtokens`).
+    pub max_tokens: usize,
     /// Keys with a deadline go first, those with the earliest (`maxmemory-policy volatile-ttl`).
     pub evicts: bool,
     /// Seconds after which an idle connection is closed (`timeout`), 0 = never.
@@ -189,6 +191,7 @@ impl Default for Limits {
             stream_threshold: 64 * 1024,
             output_buffer: 256 * 1024 * 1024,
             max_memory: 0,
+            max_tokens: 10_000_000,
             evicts: false,
             idle_seconds: 0,
             keepalive_seconds: 300,

@@ -2,12 +2,17 @@
 //! a virtual clock. Knows no socket and no engine.
 //!
 //! The sessions are the files of `tests/commands/`. `# title` starts one on an empty server and a new
-//! connection, `> request` is followed by its reply, `@advance ms` moves the clock, `@protocol n` changes the
-//! protocol version and `@password text` sets one and connects anew. All replies were taken from Redis 7.0.15
+//! connection, `> request` is followed by its reply, `@advance ms` moves the clock and `@back ms` sets it back,
+//! `@protocol n` changes the protocol version, `@password text` sets one and connects anew, `@maxtokens n` is the bound
+//! of tokens. All replies were taken from Redis 7.0.15
 //! except in sessions marked as ours.
 
+#[path = "commands/effects.rs"]
+mod effects;
 #[path = "commands/fields.rs"]
 mod fields;
+#[path = "commands/retries.rs"]
+mod retries;
 #[path = "commands/walks.rs"]
 mod walks;
 
@@ -152,10 +157,15 @@ struct Numbered {
     began: Option<Lsn>,
     /// Positions before and at the end of groups.
     groups: Vec<(Lsn, Lsn)>,
+    /// Where effects are done again.
+    mirror: Option<Table>,
 }
 
 impl EffectSink for Numbered {
-    fn record(&mut self, _: Effect<'_>) -> Lsn {
+    fn record(&mut self, effect: Effect<'_>) -> Lsn {
+        if let Some(mirror) = &self.mirror {
+            mirror.apply(&effect);
+        }
         self.last += 1;
         self.last
     }
@@ -374,6 +384,10 @@ fn replay(file: &str) {
             (server, title) = (Server::new(), text);
         } else if let Some(ms) = line.strip_prefix("@advance ") {
             server.now_ms += ms.parse::<u64>().expect("a number of milliseconds");
+        } else if let Some(ms) = line.strip_prefix("@back ") {
+            server.now_ms -= ms.parse::<u64>().expect("a number of milliseconds");
+        } else if let Some(most) = line.strip_prefix("@maxtokens ") {
+            server.host.limits.max_tokens = most.parse().expect("a number of tokens");
         } else if let Some(version) = line.strip_prefix("@protocol ") {
             server.session.protocol = if version == "3" { Protocol::Resp3 } else { Protocol::Resp2 };
         } else if let Some(password) = line.strip_prefix("@password ") {
@@ -426,6 +440,16 @@ fn keyspace() {
 #[test]
 fn rate_limits() {
     replay(include_str!("commands/throttle.txt"));
+}
+
+#[test]
+fn windows() {
+    replay(include_str!("commands/windows.txt"));
+}
+
+#[test]
+fn tokens() {
+    replay(include_str!("commands/once.txt"));
 }
 
 #[test]

@@ -115,6 +115,7 @@ impl Stage {
                 Value::Int(number) => number.to_string().into_bytes(),
                 Value::Str(bytes) => bytes.to_vec(),
                 Value::Throttle(time) => format!("throttle {time}").into_bytes(),
+                Value::Window(window) => format!("{window:?}").into_bytes(),
                 Value::Hash(fields) => format!("{fields:?}").into_bytes(),
             };
             entries.push((key.to_vec(), value, deadline));

@@ -134,7 +134,8 @@ pub(super) fn add_element(place: &mut Place<'_, '_>, delta: &[u8]) {
     }
 }
 
-fn reason(error: AddError) -> &'static str {
+/// The error's text.
+pub(super) fn reason(error: AddError) -> &'static str {
     match error {
         AddError::NotInteger => NOT_INTEGER,
         AddError::Overflow => OVERFLOW,

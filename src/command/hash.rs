@@ -5,7 +5,7 @@
 
 use crate::limits::KEY_BYTES;
 use crate::resp::encode::Encoder;
-use crate::table::{Fields, Value, WrongType};
+use crate::table::{Fields, Scalar, WrongType};
 
 use super::place::Place;
 use super::texts::WRONG_TYPE;
@@ -254,20 +254,18 @@ fn refuse_long(call: &mut Call<'_>, index: usize, step: usize) -> bool {
 }
 
 /// Writes a value, or null where there is none.
-fn show(value: Option<Value<'_>>, reply: &mut Encoder<'_>) {
+fn show(value: Option<Scalar<'_>>, reply: &mut Encoder<'_>) {
     match value {
-        Some(Value::Int(number)) => reply.bulk_integer(number),
-        Some(Value::Str(bytes)) => reply.bulk(bytes),
-        Some(Value::Hash(_) | Value::Throttle(_)) => unreachable!("fields hold integers and bytes"),
+        Some(Scalar::Int(number)) => reply.bulk_integer(number),
+        Some(Scalar::Str(bytes)) => reply.bulk(bytes),
         None => reply.null(),
     }
 }
 
-fn length(value: Value<'_>) -> usize {
+fn length(value: Scalar<'_>) -> usize {
     match value {
-        Value::Int(number) => itoa::Buffer::new().format(number).len(),
-        Value::Str(bytes) => bytes.len(),
-        Value::Hash(_) | Value::Throttle(_) => unreachable!("fields hold integers and bytes"),
+        Scalar::Int(number) => itoa::Buffer::new().format(number).len(),
+        Scalar::Str(bytes) => bytes.len(),
     }
 }
 

@@ -75,6 +75,8 @@ pub struct Facts {
     pub total_system_memory: u64,
     /// `maxmemory`, 0 = none.
     pub max_memory: u64,
+    /// `maxtokens`
+    pub max_tokens: usize,
     /// `maxmemory-policy`
     pub max_memory_policy: String,
     /// Name of the allocator.
@@ -442,6 +444,9 @@ fn keyspace(text: &mut Text<'_>) {
     );
     let packed = census.packed_bytes + census.large_bytes;
     text.field("bytes_per_packed_key", format!("{:.2}", ratio(packed as u64, census.packed as u64)));
+    text.field("tokens", census.tokens);
+    text.field("maxtokens", facts.max_tokens);
+    text.field("bytes_per_token", format!("{:.2}", ratio(census.token_bytes as u64, census.tokens as u64)));
 }
 
 fn engine(text: &mut Text<'_>) {

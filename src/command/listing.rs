@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::resp::args::ArgsIter;
 use crate::resp::encode::{Encoder, Protocol};
 use crate::resp::integer;
-use crate::table::Value;
+use crate::table::Scalar;
 
 use super::glob::{self, Case};
 use super::texts::{NOT_INTEGER, SYNTAX};
@@ -70,7 +70,7 @@ impl Listing {
     }
 
     /// Adds a field and its value: a pair of their own in RESP3, two elements in RESP2.
-    pub(super) fn field(&mut self, name: &[u8], value: Value<'_>) {
+    pub(super) fn field(&mut self, name: &[u8], value: Scalar<'_>) {
         match self.protocol {
             Protocol::Resp2 => self.count += 2,
             Protocol::Resp3 => {
@@ -80,9 +80,8 @@ impl Listing {
         }
         self.put(name);
         match value {
-            Value::Int(number) => self.put(itoa::Buffer::new().format(number).as_bytes()),
-            Value::Str(bytes) => self.put(bytes),
-            Value::Hash(_) | Value::Throttle(_) => unreachable!("fields hold integers and bytes"),
+            Scalar::Int(number) => self.put(itoa::Buffer::new().format(number).as_bytes()),
+            Scalar::Str(bytes) => self.put(bytes),
         }
     }
 

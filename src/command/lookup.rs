@@ -5,7 +5,7 @@
 
 use super::{
     Command, bulk, clients, configure, counter, docs, expire, float, hash, increx, info, introspect,
-    keyspace, object, operate, rename, scan, session, string, substring, throttle, transaction,
+    keyspace, object, once, operate, rename, scan, session, string, substring, throttle, transaction, window,
 };
 
 /// Every command, guards included, in the order in which `COMMAND` shows them.
@@ -16,6 +16,8 @@ pub static COMMANDS: [&Command; COUNT] = [
     &counter::DECRBY,
     &float::INCRBYFLOAT,
     &increx::INCREX,
+    &once::INCRONCE,
+    &once::MINCRONCE,
     &string::GET,
     &string::SET,
     &string::SETNX,
@@ -81,6 +83,8 @@ pub static COMMANDS: [&Command; COUNT] = [
     &hash::HGETDEL,
     &throttle::THROTTLE,
     &throttle::PEEK,
+    &window::WINCRBY,
+    &window::WGET,
     &transaction::MULTI,
     &transaction::EXEC,
     &transaction::DISCARD,
@@ -108,7 +112,7 @@ pub static COMMANDS: [&Command; COUNT] = [
     &introspect::HOST,
 ];
 
-const COUNT: usize = 96;
+const COUNT: usize = 100;
 
 /// The commands a client may see: all but the guards.
 pub fn visible() -> impl Iterator<Item = &'static Command> {

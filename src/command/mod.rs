@@ -37,6 +37,7 @@ pub mod keyspace;
 mod listing;
 pub mod lookup;
 pub mod object;
+pub mod once;
 pub mod operate;
 pub mod place;
 pub mod queue;
@@ -49,6 +50,7 @@ pub mod substring;
 pub mod texts;
 pub mod throttle;
 pub mod transaction;
+pub mod window;
 
 use client_list::Question;
 use info::Facts;
@@ -220,6 +222,9 @@ impl Flags {
     pub const AT_ONCE: Self = Self(1 << 16);
     /// Looks at keys that its arguments do not name: a transaction with it holds the whole table.
     pub const ALL_KEYS: Self = Self(1 << 17);
+
+    /// Its first argument is a token of the whole server: a transaction with it holds the token's segment too.
+    pub const TOKEN: Self = Self(1 << 19);
 
     /// Its reply, or none, comes outside of the usual order: it is no part of a transaction.
     pub const LATER: Self = Self(1 << 18);

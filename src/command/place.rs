@@ -7,8 +7,8 @@ use crate::limits::BATCH;
 use crate::resp::args::ArgsIter;
 use crate::resp::encode::Encoder;
 use crate::table::{
-    AddError, Fields, Key, Memo, Moment, NewDeadline, SEGMENTS, Scalar, Segment, SegmentSet, Table, Value,
-    WrongType,
+    AddError, Fields, Key, Memo, Moment, NewDeadline, SEGMENTS, Scalar, Segment, SegmentSet, Table, Used,
+    Value, Window, WindowError, WrongType,
 };
 
 use super::listing::Words;
@@ -51,7 +51,7 @@ impl Place<'_, '_> {
         match value {
             Some(Value::Int(number)) => self.reply.bulk_integer(number),
             Some(Value::Str(bytes)) => self.reply.bulk(bytes),
-            Some(Value::Hash(_) | Value::Throttle(_)) => return Err(WrongType),
+            Some(Value::Hash(_) | Value::Throttle(_) | Value::Window(_)) => return Err(WrongType),
             None => {
                 self.reply.null();
                 return Ok(false);
@@ -77,13 +77,49 @@ impl Place<'_, '_> {
         match self.segment.get(self.key, &mut self.at) {
             None => Ok(None),
             Some(Value::Throttle(time)) => Ok(Some(time)),
-            Some(Value::Int(_) | Value::Str(_) | Value::Hash(_)) => Err(WrongType),
+            Some(Value::Int(_) | Value::Str(_) | Value::Hash(_) | Value::Window(_)) => Err(WrongType),
         }
+    }
+
+    /// Adds to the window at the key, of so many milliseconds and buckets, and gives its sum.
+    pub fn add_window(&mut self, shape: (u64, Option<u16>, u16), delta: i64) -> Result<i64, WindowError> {
+        self.segment.add_window(self.key, shape, delta, &mut self.at)
+    }
+
+    /// The sum of the window at the key, for a reading command, which counts as a hit or a miss.
+    pub fn window_sum(&mut self) -> Result<Option<i64>, WrongType> {
+        self.find();
+        self.segment.window_sum(self.key, &mut self.at)
+    }
+
+    /// The number at the key; `None`: there is no key.
+    pub fn number(&mut self) -> Result<Option<i64>, AddError> {
+        match self.segment.get(self.key, &mut self.at) {
+            None => Ok(None),
+            Some(Value::Int(number)) => Ok(Some(number)),
+            Some(Value::Str(_)) => Err(AddError::NotInteger),
+            Some(Value::Hash(_) | Value::Throttle(_) | Value::Window(_)) => Err(AddError::WrongType),
+        }
+    }
+
+    /// What a token of the key's name was used for.
+    pub fn token(&mut self, token: &[u8]) -> Option<Used> {
+        self.segment.token(Some(self.key.bytes), token, &self.at)
+    }
+
+    /// Remembers a token of the key's name.
+    pub fn use_token(&mut self, token: &[u8], used: Used) {
+        self.segment.use_token(Some(self.key.bytes), token, used, &mut self.at);
+    }
+
+    /// Sets the string to `whole`, in which only `bytes` at `offset` are new, or zeros before them.
+    pub fn splice(&mut self, whole: &[u8], offset: usize, bytes: &[u8]) {
+        self.segment.splice(self.key, whole, (offset, bytes), &mut self.at);
     }
 
     /// Keeps a rate limit's time until a deadline.
     pub fn set_throttle(&mut self, time: i64, deadline: u64) {
-        self.segment.set_throttle(self.key, time, deadline, &mut self.at);
+        self.segment.put(self.key, Value::Throttle(time), deadline, &mut self.at);
     }
 
     /// Sets a field of the hash, which is made where there is none. Whether the field is new.
@@ -164,6 +200,8 @@ enum Held {
     /// Fields and values in turn.
     Fields(Words),
     Throttle(i64),
+    /// All of a window.
+    Window(Vec<u8>),
 }
 
 impl Place<'_, '_> {
@@ -175,14 +213,14 @@ impl Place<'_, '_> {
             Value::Int(number) => Held::Text(digits(number)),
             Value::Str(bytes) => Held::Text(bytes.to_vec()),
             Value::Throttle(time) => Held::Throttle(time),
+            Value::Window(window) => Held::Window(window.bytes().to_vec()),
             Value::Hash(fields) => {
                 let mut words = Words::default();
                 fields.for_each(&mut |field, value| {
                     words.push(field);
                     match value {
-                        Value::Int(number) => words.push(&digits(number)),
-                        Value::Str(bytes) => words.push(bytes),
-                        Value::Hash(_) | Value::Throttle(_) => unreachable!("fields hold integers and bytes"),
+                        Scalar::Int(number) => words.push(&digits(number)),
+                        Scalar::Str(bytes) => words.push(bytes),
                     }
                 });
                 Held::Fields(words)
@@ -196,6 +234,10 @@ impl Place<'_, '_> {
         match &copied.held {
             Held::Text(text) => self.set(text, copied.deadline.map_or(NewDeadline::Clear, NewDeadline::At)),
             Held::Throttle(time) => self.set_throttle(*time, copied.deadline.unwrap_or(u64::MAX)),
+            Held::Window(bytes) => {
+                let window = Value::Window(Window::read(bytes).expect("it was copied from one"));
+                self.segment.put(self.key, window, copied.deadline.unwrap_or(u64::MAX), &mut self.at);
+            }
             Held::Fields(words) => {
                 self.remove();
                 let mut words = words.iter();
@@ -223,6 +265,11 @@ impl WrongType {
 }
 
 impl<'a> Place<'_, 'a> {
+    /// The key.
+    pub fn name(&self) -> &'a [u8] {
+        self.key.bytes
+    }
+
     /// Hands `work` the string at the key, `None` where there is no key, and the reply.
     #[inline]
     pub fn string<R>(
@@ -350,7 +397,7 @@ impl<'a> Call<'a> {
             return self.at(first, |place| work(place, value));
         }
         if self.held.is_some() {
-            return self.at_each_held::<STEP>(work);
+            return self.at_each_held::<STEP>(1, work);
         }
         let mut rest = self.args.tail(first);
         let mut set = SegmentSet::default();

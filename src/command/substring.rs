@@ -1,7 +1,7 @@
 //! Values as rows of bytes: their length, parts of them, and what is written into them or behind them.
 
 use crate::resp::integer;
-use crate::table::{NewDeadline, Scalar, WrongType};
+use crate::table::{Scalar, WrongType};
 
 use super::place::Place;
 use super::texts::{NOT_INTEGER, WRONG_TYPE};
@@ -170,11 +170,11 @@ fn part(bytes: &[u8], start: i64, end: i64) -> &[u8] {
 fn append(call: &mut Call<'_>) -> Outcome {
     let (tail, most) = (call.args.get(2), call.host.limits().max_bulk);
     let written = call.at(1, |place| {
-        write(place, |before| {
+        write(place, tail, |before| {
             if before.len() + tail.len() > most {
                 return Err(TOO_LONG);
             }
-            Ok([before, tail].concat())
+            Ok(([before, tail].concat(), before.len()))
         })
     });
     tell(call, written)
@@ -194,29 +194,31 @@ fn setrange(call: &mut Call<'_>) -> Outcome {
         if patch.is_empty() {
             return place.string(|value, _| length(value)).map_err(|WrongType| WRONG_TYPE);
         }
-        write(place, |before| {
+        write(place, patch, |before| {
             let end = offset.checked_add(patch.len()).filter(|end| *end <= most).ok_or(TOO_LONG)?;
             let mut bytes = Vec::with_capacity(before.len().max(end));
             bytes.extend_from_slice(before);
             bytes.resize(before.len().max(end), 0);
             bytes[offset..end].copy_from_slice(patch);
-            Ok(bytes)
+            Ok((bytes, offset))
         })
     });
     tell(call, written)
 }
 
-/// Sets a value to what `change` makes of its bytes, and gives the new length.
+/// Sets a value to what `change` makes of its bytes by writing `part` into them, at the offset that it tells too. Gives
+/// the new length.
 fn write(
     place: &mut Place<'_, '_>,
-    change: impl FnOnce(&[u8]) -> Result<Vec<u8>, &'static str>,
+    part: &[u8],
+    change: impl FnOnce(&[u8]) -> Result<(Vec<u8>, usize), &'static str>,
 ) -> Result<usize, &'static str> {
     let changed = place.string(|value, _| match value {
         None => change(b""),
         Some(value) => with_bytes(value, change),
     });
-    let bytes = changed.map_err(|WrongType| WRONG_TYPE)??;
-    place.set(&bytes, NewDeadline::Keep);
+    let (bytes, offset) = changed.map_err(|WrongType| WRONG_TYPE)??;
+    place.splice(&bytes, offset, part);
     Ok(bytes.len())
 }
 

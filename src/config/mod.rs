@@ -91,6 +91,8 @@ pub struct Config {
     pub save: Vec<SavePoint>,
     /// Bytes that the table and what the server began with may take, 0 = no bound.
     pub maxmemory: usize,
+    /// Tokens of `INCRONCE` and `MINCRONCE` that are remembered at a time.
+    pub maxtokens: usize,
     /// What goes when memory is short.
     pub maxmemory_policy: EvictionPolicy,
     /// Which engine moves the bytes.
@@ -149,6 +151,7 @@ impl Default for Config {
             appendfsync: Fsync::EverySecond,
             save: Vec::new(),
             maxmemory: 0,
+            maxtokens: 10_000_000,
             maxmemory_policy: EvictionPolicy::NoEviction,
             engine: EngineChoice::Auto,
             recv: ReceiveMode::Multishot,
@@ -204,6 +207,7 @@ impl Config {
             stream_threshold: self.stream_threshold,
             output_buffer: self.client_output_buffer_limit.normal.hard,
             max_memory: self.maxmemory,
+            max_tokens: self.maxtokens,
             evicts: self.maxmemory_policy == EvictionPolicy::VolatileTtl,
             idle_seconds: u64::from(self.timeout),
             keepalive_seconds: self.tcp_keepalive,

@@ -235,6 +235,14 @@ const DATA: &[Directive] = &[
         write: One(|config, word| put(&mut config.maxmemory_policy, EvictionPolicy::parse(word))),
         show: |config| choice_name(config.maxmemory_policy, EvictionPolicy::NAMES),
     },
+    Directive {
+        name: "maxtokens",
+        default: "10000000",
+        help: "tokens of INCRONCE and MINCRONCE that are remembered at a time",
+        change: Live,
+        write: One(|config, word| put(&mut config.maxtokens, integer(word, 0..=i64::from(u32::MAX)))),
+        show: |config| config.maxtokens.to_string(),
+    },
 ];
 
 const ENGINE: &[Directive] = &[

@@ -2,7 +2,7 @@
 //!
 //! Re-applying the effects of a run, in order, to an empty table gives the run's table.
 
-use super::{Value, WindowShape};
+use super::{Scalar, Value, WindowShape};
 
 /// Position of a change in the order of all changes, 0 = none. Positions only grow.
 pub type Lsn = u64;
@@ -10,7 +10,7 @@ pub type Lsn = u64;
 /// One change. Deadlines are absolute, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect<'a> {
-    /// The key now holds `value`, an integer or bytes, with this deadline or none.
+    /// The key now holds `value`, which is no hash, with this deadline or none.
     Set {
         /// The key's bytes.
         key: &'a [u8],
@@ -40,7 +40,7 @@ pub enum Effect<'a> {
         /// The field's name.
         field: &'a [u8],
         /// Its value from now on: an integer or bytes.
-        value: Value<'a>,
+        value: Scalar<'a>,
     },
     /// A field of the hash at this key is gone, and the key with its last field.
     RemoveField {

@@ -11,6 +11,7 @@ use super::record::NEVER;
 use super::shape::Shapes;
 use super::store::{Store, phase_of};
 use super::template::Candidates;
+use super::tokens::Tokens;
 
 /// Milliseconds without a key after which a segment lets go of a template.
 const IDLE_MS: u64 = 60_000;
@@ -22,6 +23,7 @@ pub(super) struct Contents {
     _packed: Packed,
     _shapes: Shapes,
     _large: Slab<Box<Packed>>,
+    _tokens: Tokens,
 }
 
 impl Drop for Contents {
@@ -33,7 +35,7 @@ impl Drop for Contents {
 }
 
 impl Store {
-    /// Takes every key out.
+    /// Takes every key and token out.
     pub(super) fn take(&mut self) -> Contents {
         for template in 0..self.numbered.len() {
             self.homes.publish(template, self.segment, [(0, 0); 2], 0);
@@ -48,6 +50,7 @@ impl Store {
             _packed: mem::replace(&mut self.packed, Packed::new(phase_of(self.segment))),
             _shapes: mem::take(&mut self.shapes),
             _large: mem::take(&mut self.large),
+            _tokens: mem::take(&mut self.tokens),
         };
         self.publish_packed();
         contents

@@ -1,6 +1,6 @@
 //! Fields of a segment's hashes: set, added to, removed. Each hash keeps the cheapest form that its fields allow.
 
-use super::Value;
+use super::Scalar;
 use super::hash::{self, Fields, MapWriter, fits_map, large_of, shape_of, write_large, write_row};
 use super::key::Key;
 use super::packed::{Found, Packed};
@@ -16,7 +16,7 @@ impl Store {
     }
 
     /// Makes a hash of one field, of a key that is not here.
-    pub(super) fn insert_hash(&mut self, key: Key<'_>, field: &[u8], value: Value<'_>) {
+    pub(super) fn insert_hash(&mut self, key: Key<'_>, field: &[u8], value: Scalar<'_>) {
         let mut out = std::mem::take(&mut self.scratch);
         match self.row_of_one(field, value) {
             Some((shape, number)) => write_row(&mut out, key.bytes, NEVER, shape, std::iter::once(number)),
@@ -35,12 +35,12 @@ impl Store {
         self.insert_scratch(key.hash.bits());
     }
 
-    fn row_of_one(&mut self, field: &[u8], value: Value<'_>) -> Option<(u16, i64)> {
+    fn row_of_one(&mut self, field: &[u8], value: Scalar<'_>) -> Option<(u16, i64)> {
         match value {
-            Value::Int(number) if field.len() <= FIELD_BYTES => {
+            Scalar::Int(number) if field.len() <= FIELD_BYTES => {
                 Some((self.shapes.acquire(std::iter::once(field))?, number))
             }
-            Value::Int(_) | Value::Str(_) | Value::Hash(_) | Value::Throttle(_) => None,
+            Scalar::Int(_) | Scalar::Str(_) => None,
         }
     }
 
@@ -52,7 +52,7 @@ impl Store {
     }
 
     /// Sets a field of the hash at `place`. Whether the field is new.
-    pub(super) fn set_field(&mut self, key: Key<'_>, found: Found, field: &[u8], value: Value<'_>) -> bool {
+    pub(super) fn set_field(&mut self, key: Key<'_>, found: Found, field: &[u8], value: Scalar<'_>) -> bool {
         match self.packed.record(found).kind {
             Kind::Row => {
                 if let Some(new) = self.set_in_row(key, found, field, value) {
@@ -65,13 +65,15 @@ impl Store {
             }
             Kind::Map => self.set_in_map(key, found, field, value),
             Kind::Large => self.set_in_large(found, field, value),
-            Kind::Int | Kind::Text | Kind::Throttle => unreachable!("the caller has found a hash"),
+            Kind::Int | Kind::Text | Kind::Throttle | Kind::Window | Kind::Token => {
+                unreachable!("the caller has found a hash")
+            }
         }
     }
 
     /// `None`: a row cannot hold the field.
-    fn set_in_row(&mut self, key: Key<'_>, found: Found, field: &[u8], value: Value<'_>) -> Option<bool> {
-        let Value::Int(number) = value else { return None };
+    fn set_in_row(&mut self, key: Key<'_>, found: Found, field: &[u8], value: Scalar<'_>) -> Option<bool> {
+        let Scalar::Int(number) = value else { return None };
         let record = self.packed.record(found);
         let (id, width, at, deadline) =
             (shape_of(&record), record.width, record.payload_at() + 2, record.deadline);
@@ -115,14 +117,14 @@ impl Store {
         read_row(&record, &mut numbers[..shape.fields().len()]);
         let mut map = MapWriter::begin(&mut self.scratch, key.bytes, record.deadline);
         for (name, &number) in shape.fields().iter().zip(&numbers) {
-            map.field(name, Value::Int(number));
+            map.field(name, Scalar::Int(number));
         }
         map.end();
         self.release_fields(found);
         self.rewrite_scratch(key, found);
     }
 
-    fn set_in_map(&mut self, key: Key<'_>, found: Found, field: &[u8], value: Value<'_>) -> bool {
+    fn set_in_map(&mut self, key: Key<'_>, found: Found, field: &[u8], value: Scalar<'_>) -> bool {
         let mut out = std::mem::take(&mut self.scratch);
         let record = self.packed.record(found);
         let fields = self.fields(Place::Packed(found)).expect("the caller has found a hash");
@@ -148,7 +150,7 @@ impl Store {
         new
     }
 
-    fn set_in_large(&mut self, found: Found, field: &[u8], value: Value<'_>) -> bool {
+    fn set_in_large(&mut self, found: Found, field: &[u8], value: Scalar<'_>) -> bool {
         let number = large_of(&self.packed.record(found));
         let fields = &mut self.large[number];
         let before = fields.heap_bytes();
@@ -174,7 +176,9 @@ impl Store {
             }
             Kind::Map => self.remove_from_map(key, found, field),
             Kind::Large => self.remove_from_large(found, field),
-            Kind::Int | Kind::Text | Kind::Throttle => unreachable!("the caller has found a hash"),
+            Kind::Int | Kind::Text | Kind::Throttle | Kind::Window | Kind::Token => {
+                unreachable!("the caller has found a hash")
+            }
         }
     }
 

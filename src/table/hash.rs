@@ -9,7 +9,7 @@
 //! becomes large by the bounds that Redis has for its listpacks. Nothing becomes smaller again.
 #![expect(clippy::cast_possible_truncation, reason = "counts and lengths of maps are bounded")]
 
-use super::Value;
+use super::Scalar;
 use super::array::share;
 use super::key::Hashing;
 use super::packed::Packed;
@@ -28,7 +28,7 @@ const MAP_HEAD: usize = 3;
 const _: () = assert!(MAP_FIELDS * (3 + 2 * MAP_BYTES) <= u16::MAX as usize && FIELD_BYTES <= MAP_BYTES);
 
 /// Is shown a field and its value.
-pub type VisitField<'v> = dyn FnMut(&[u8], Value<'_>) + 'v;
+pub type VisitField<'v> = dyn FnMut(&[u8], Scalar<'_>) + 'v;
 
 /// The fields of a hash. Valid while its segment is locked and unchanged.
 #[derive(Clone, Copy)]
@@ -67,7 +67,7 @@ impl<'a> Fields<'a> {
         hashing: &'a Hashing,
     ) -> Option<Self> {
         Some(Self(match record.kind {
-            Kind::Int | Kind::Text | Kind::Throttle => return None,
+            Kind::Int | Kind::Text | Kind::Throttle | Kind::Window | Kind::Token => return None,
             Kind::Row => {
                 let shape = shapes.get(shape_of(&record));
                 let numbers = &record.payload[2..][..shape.fields().len() * record.width];
@@ -93,18 +93,18 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of a field.
-    pub fn get(&self, field: &[u8]) -> Option<Value<'a>> {
+    pub fn get(&self, field: &[u8]) -> Option<Scalar<'a>> {
         match self.0 {
             View::Row { shape, width, numbers } => {
                 let at = shape.position(field)?;
-                Some(Value::Int(read_number(&numbers[at * width..][..width])))
+                Some(Scalar::Int(read_number(&numbers[at * width..][..width])))
             }
             View::Map { fields, .. } => {
                 MapFields(fields).find(|(name, _)| *name == field).map(|(_, value)| value)
             }
             View::Large { fields, hashing } => {
                 let found = fields.find(field, hashing.bits(field))?;
-                Some(plain_value(&fields.record(found)))
+                Some(scalar(&fields.record(found)))
             }
         }
     }
@@ -114,13 +114,13 @@ impl<'a> Fields<'a> {
         match self.0 {
             View::Row { shape, width, numbers } => {
                 for (name, number) in shape.fields().iter().zip(numbers.chunks_exact(width)) {
-                    visit(name, Value::Int(read_number(number)));
+                    visit(name, Scalar::Int(read_number(number)));
                 }
             }
             View::Map { fields, .. } => MapFields(fields).for_each(|(name, value)| visit(name, value)),
             View::Large { fields, hashing } => fields.visit(hashing, 0, u64::MAX, |_, cell| {
                 let record = Record::read(cell);
-                visit(record.key, plain_value(&record));
+                visit(record.key, scalar(&record));
             }),
         }
     }
@@ -137,24 +137,24 @@ impl<'a> Fields<'a> {
         let last = super::walk::last_of(first, fields.len(), count);
         fields.visit(hashing, first, last, |_, cell| {
             let record = Record::read(cell);
-            visit(record.key, plain_value(&record));
+            visit(record.key, scalar(&record));
         });
         last.wrapping_add(1) >> 1
     }
 
     /// The field that a random number chooses, each with equal chance.
-    pub fn pick(&self, random: u64) -> (&'a [u8], Value<'a>) {
+    pub fn pick(&self, random: u64) -> (&'a [u8], Scalar<'a>) {
         let index = share(random, self.len());
         match self.0 {
             View::Row { shape, width, numbers } => {
-                (&shape.fields()[index], Value::Int(read_number(&numbers[index * width..][..width])))
+                (&shape.fields()[index], Scalar::Int(read_number(&numbers[index * width..][..width])))
             }
             View::Map { fields, .. } => {
                 MapFields(fields).nth(index).expect("an index below the number of fields")
             }
             View::Large { fields, .. } => {
                 let record = Record::read(fields.pick(random));
-                (record.key, plain_value(&record))
+                (record.key, scalar(&record))
             }
         }
     }
@@ -192,14 +192,14 @@ fn map_fields<'r>(record: &Record<'r>) -> &'r [u8] {
     &record.payload[MAP_HEAD..][..len.into()]
 }
 
-/// The value of a record that is no hash.
-#[inline]
-pub(super) fn plain_value<'r>(record: &Record<'r>) -> Value<'r> {
+/// The value of a field's record.
+fn scalar<'r>(record: &Record<'r>) -> Scalar<'r> {
     match record.kind {
-        Kind::Int => Value::Int(record.number()),
-        Kind::Text => Value::Str(record.text()),
-        Kind::Throttle => Value::Throttle(record.number()),
-        Kind::Row | Kind::Map | Kind::Large => unreachable!("a hash is no plain value"),
+        Kind::Int => Scalar::Int(record.number()),
+        Kind::Text => Scalar::Str(record.text()),
+        Kind::Row | Kind::Map | Kind::Large | Kind::Throttle | Kind::Window | Kind::Token => {
+            unreachable!("fields hold integers and bytes")
+        }
     }
 }
 
@@ -214,6 +214,8 @@ pub(super) fn payload_len(record: &Record<'_>, shapes: &Shapes) -> usize {
         Kind::Row => 2 + record.width * shapes.get(shape_of(record)).fields().len(),
         Kind::Map => MAP_HEAD + map_fields(record).len(),
         Kind::Large => 4,
+        Kind::Window => record.window().bytes().len(),
+        Kind::Token => unreachable!("tokens are kept by themselves"),
     }
 }
 
@@ -221,7 +223,7 @@ pub(super) fn payload_len(record: &Record<'_>, shapes: &Shapes) -> usize {
 struct MapFields<'m>(&'m [u8]);
 
 impl<'m> Iterator for MapFields<'m> {
-    type Item = (&'m [u8], Value<'m>);
+    type Item = (&'m [u8], Scalar<'m>);
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
@@ -233,10 +235,10 @@ impl<'m> Iterator for MapFields<'m> {
         let (value, rest) = if kind == 0 {
             let (len, rest) = take_len(rest);
             let (text, rest) = rest.split_at(len);
-            (Value::Str(text), rest)
+            (Scalar::Str(text), rest)
         } else {
             let (number, rest) = rest.split_at(kind.into());
-            (Value::Int(read_number(number)), rest)
+            (Scalar::Int(read_number(number)), rest)
         };
         self.0 = rest;
         Some((field, value))
@@ -244,11 +246,10 @@ impl<'m> Iterator for MapFields<'m> {
 }
 
 /// Whether a field may stand in a map.
-pub(super) fn fits_map(fields: usize, field: &[u8], value: Value<'_>) -> bool {
+pub(super) fn fits_map(fields: usize, field: &[u8], value: Scalar<'_>) -> bool {
     let short = match value {
-        Value::Int(_) => true,
-        Value::Str(text) => text.len() <= MAP_BYTES,
-        Value::Hash(_) | Value::Throttle(_) => false,
+        Scalar::Int(_) => true,
+        Scalar::Str(text) => text.len() <= MAP_BYTES,
     };
     fields <= MAP_FIELDS && field.len() <= MAP_BYTES && short
 }
@@ -270,22 +271,21 @@ impl<'o> MapWriter<'o> {
     }
 
     /// Adds a field, for which [`fits_map`] holds.
-    pub(super) fn field(&mut self, field: &[u8], value: Value<'_>) {
+    pub(super) fn field(&mut self, field: &[u8], value: Scalar<'_>) {
         self.count += 1;
         put_len(self.out, field.len());
         self.out.extend_from_slice(field);
         match value {
-            Value::Int(number) => {
+            Scalar::Int(number) => {
                 let width = width_of(number);
                 self.out.push(width as u8);
                 self.out.extend_from_slice(&number.to_le_bytes()[..width]);
             }
-            Value::Str(text) => {
+            Scalar::Str(text) => {
                 self.out.push(0);
                 put_len(self.out, text.len());
                 self.out.extend_from_slice(text);
             }
-            Value::Hash(_) | Value::Throttle(_) => unreachable!("fields hold integers and bytes"),
         }
     }
 
@@ -326,11 +326,11 @@ pub(super) fn set_large(
     fields: &mut Packed,
     hashing: &Hashing,
     field: &[u8],
-    value: Value<'_>,
+    value: Scalar<'_>,
     scratch: &mut Vec<u8>,
 ) -> bool {
     let bits = hashing.bits(field);
-    record::write(scratch, field, value, NEVER);
+    record::write(scratch, field, value.into(), NEVER);
     match fields.find(field, bits) {
         Some(found) => {
             fields.rewrite(hashing, found, bits, scratch);

@@ -27,6 +27,10 @@ pub struct Census {
     pub packed_bytes: usize,
     /// Bytes of large hashes.
     pub large_bytes: usize,
+    /// Tokens that are remembered, those that are due but not removed yet included.
+    pub tokens: usize,
+    /// Their bytes.
+    pub token_bytes: usize,
 }
 
 impl Census {
@@ -40,6 +44,8 @@ impl Census {
             numbered_bytes: self.numbered_bytes + other.numbered_bytes,
             packed_bytes: self.packed_bytes + other.packed_bytes,
             large_bytes: self.large_bytes + other.large_bytes,
+            tokens: self.tokens + other.tokens,
+            token_bytes: self.token_bytes + other.token_bytes,
         }
     }
 }
@@ -63,6 +69,8 @@ impl Store {
             numbered_bytes: self.lines_bytes,
             packed_bytes: self.packed.heap_bytes(),
             large_bytes: self.large_bytes,
+            tokens: self.tokens.len(),
+            token_bytes: self.tokens.heap_bytes(),
         }
     }
 

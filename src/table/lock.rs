@@ -18,13 +18,23 @@ use super::{KeyHash, SEGMENTS, Segment};
 #[repr(align(64))]
 pub(super) struct Shard(pub(super) Mutex<Segment>);
 
-/// Bytes of all segments.
+/// Sums over all segments, of bytes but where it says otherwise.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// On the heap.
     pub(super) used: AtomicUsize,
     /// Given back to the allocator since they were last asked for.
     pub(super) freed: AtomicUsize,
+    /// Tokens of all segments.
+    tokens: AtomicUsize,
+}
+
+impl Memory {
+    /// Number of tokens.
+    pub(super) fn tokens(&self) -> usize {
+        // Relaxed: a sum for bounds and display, whose parts change at any time.
+        self.tokens.load(Ordering::Relaxed)
+    }
 }
 
 /// One segment, locked until this is dropped.
@@ -80,12 +90,15 @@ impl Drop for Guard<'_> {
             self.tasks.set(self.task, task);
         }
         if store.has_resized() {
-            let (growth, freed) = self.held.take_growth();
-            if growth != 0 {
-                self.memory.used.fetch_add(growth.cast_unsigned(), Ordering::Relaxed);
+            let growth = self.held.take_growth();
+            if growth.bytes != 0 {
+                self.memory.used.fetch_add(growth.bytes.cast_unsigned(), Ordering::Relaxed);
             }
-            if freed != 0 {
-                self.memory.freed.fetch_add(freed, Ordering::Relaxed);
+            if growth.freed != 0 {
+                self.memory.freed.fetch_add(growth.freed, Ordering::Relaxed);
+            }
+            if growth.tokens != 0 {
+                self.memory.tokens.fetch_add(growth.tokens.cast_unsigned(), Ordering::Relaxed);
             }
         }
     }

@@ -16,8 +16,8 @@
 //! ```
 //!
 //! To read: `key` (what a key's hash is), `array` and `lines` (how lines are found, and grow), `number` and `packed` (what
-//! is in them), `cells` and `record`, `hash` and `shape`, `store` (which key is where), `segment` (what commands do),
-//! `inventory`, `walk`, `expiry`.
+//! is in them), `cells` and `record`, `hash` and `shape`, `window`, `tokens`, `store` (which key is where), `segment`
+//! (what commands do), `inventory`, `walk`, `expiry`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -47,7 +47,9 @@ mod store;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod walk;
+mod window;
 
 use crate::resp::integer;
 use effect::{Effect, EffectSink, Lsn};
@@ -63,8 +65,11 @@ use probe::Homes;
 pub use segment::Segment;
 pub use segment::hold::{Figures, Held, Holding};
 pub use segment::watch::Watcher;
+pub use segment::window::WindowError;
 use store::Store;
+pub use tokens::{Used, VisitToken};
 pub use walk::Cursor;
+pub use window::Window;
 
 /// Segments of a table. Several times as many as there are workers, so that two of them seldom want the same lock; and no
 /// more, so that what each has beside its keys stays in the nearer caches, and a request of many keys takes few locks.
@@ -84,6 +89,8 @@ pub enum Value<'a> {
     Hash(Fields<'a>),
     /// A rate limit: nanoseconds since the Unix epoch at which all that was let through has been worked off.
     Throttle(i64),
+    /// Sums of the buckets of a sliding window.
+    Window(Window<'a>),
 }
 
 /// A value that is a string to clients.
@@ -102,14 +109,14 @@ impl<'a> Value<'a> {
         match self {
             Self::Int(number) => Some(Scalar::Int(number)),
             Self::Str(text) => Some(Scalar::Str(text)),
-            Self::Hash(_) | Self::Throttle(_) => None,
+            Self::Hash(_) | Self::Throttle(_) | Self::Window(_) => None,
         }
     }
 
     /// The value that these bytes are.
     #[inline]
     pub fn of(bytes: &'a [u8]) -> Self {
-        integer::parse(bytes).map_or(Self::Str(bytes), Self::Int)
+        Scalar::of(bytes).into()
     }
 
     /// Redis' name for what kind of value it is.
@@ -118,6 +125,7 @@ impl<'a> Value<'a> {
             Self::Int(_) | Self::Str(_) => "string",
             Self::Hash(_) => "hash",
             Self::Throttle(_) => "throttle",
+            Self::Window(_) => "window",
         }
     }
 
@@ -128,7 +136,7 @@ impl<'a> Value<'a> {
         match self {
             Self::Int(_) | Self::Throttle(_) => "int",
             Self::Str(text) if text.len() <= EMBEDDED => "embstr",
-            Self::Str(_) => "raw",
+            Self::Str(_) | Self::Window(_) => "raw",
             Self::Hash(fields) => fields.encoding(),
         }
     }
@@ -141,6 +149,24 @@ pub struct WindowShape {
     pub length_ms: u64,
     /// Buckets of equal length, 1 to 1,024.
     pub buckets: u16,
+}
+
+impl<'a> Scalar<'a> {
+    /// The value that these bytes are.
+    #[inline]
+    pub fn of(bytes: &'a [u8]) -> Self {
+        integer::parse(bytes).map_or(Self::Str(bytes), Self::Int)
+    }
+}
+
+impl<'a> From<Scalar<'a>> for Value<'a> {
+    #[inline]
+    fn from(scalar: Scalar<'a>) -> Self {
+        match scalar {
+            Scalar::Int(number) => Self::Int(number),
+            Scalar::Str(bytes) => Self::Str(bytes),
+        }
+    }
 }
 
 /// When a command looks, and where its effects go.
@@ -323,9 +349,21 @@ impl Table {
     pub fn apply(&self, effect: &Effect<'_>) {
         match effect {
             Effect::Flush => self.clear(|| 0),
-            Effect::Token { .. } => unreachable!("no command uses tokens yet"),
-            _ => {
-                let key = self.key(effect.changed_key().expect("all others are about a key"));
+            Effect::Token { key, token, fingerprint, value, deadline } => {
+                self.apply_token(
+                    *key,
+                    token,
+                    Used { fingerprint: *fingerprint, value: *value, deadline: *deadline },
+                );
+            }
+            Effect::Set { key, .. }
+            | Effect::Deadline { key, .. }
+            | Effect::Remove { key, .. }
+            | Effect::Field { key, .. }
+            | Effect::RemoveField { key, .. }
+            | Effect::Splice { key, .. }
+            | Effect::Bucket { key, .. } => {
+                let key = self.key(key);
                 self.lock(key.hash).apply(key, effect);
             }
         }

@@ -13,12 +13,14 @@
 //! map       number of fields (1 byte), length of the rest (2 bytes), fields: see `hash`
 //! large     index of a hash with a table of its own (4 bytes)
 //! throttle  nanoseconds since the Unix epoch (8 bytes)
+//! window    see `window`
+//! token     see `tokens`
 //! ```
 //!
 //! Lengths are in groups of seven bits, the lowest first, the last with its high bit clear.
 #![expect(clippy::cast_possible_truncation, reason = "numbers and lengths are cut into bytes on purpose")]
 
-use super::Value;
+use super::{Value, Window};
 
 /// Deadline of a key that has none. No client's deadline gets here: those are `i64` milliseconds.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -36,6 +38,8 @@ pub(super) enum Kind {
     Map,
     Large,
     Throttle,
+    Window,
+    Token,
 }
 
 impl Kind {
@@ -47,6 +51,8 @@ impl Kind {
             3 => Self::Map,
             4 => Self::Large,
             5 => Self::Throttle,
+            6 => Self::Window,
+            7 => Self::Token,
             other => unreachable!("no record has kind {other}"),
         }
     }
@@ -94,6 +100,12 @@ impl<'r> Record<'r> {
     pub(super) fn text(&self) -> &'r [u8] {
         let (len, rest) = take_len(self.payload);
         &rest[..len]
+    }
+
+    /// The window of a record that is one.
+    #[inline]
+    pub(super) fn window(&self) -> Window<'r> {
+        Window::read(self.payload).expect("a window is kept as it was written")
     }
 
     /// Bytes from the start of the cell to the payload.
@@ -178,7 +190,7 @@ pub(super) fn begin(out: &mut Vec<u8>, kind: Kind, width: usize, key: &[u8], dea
     }
 }
 
-/// Writes the record of an integer or a string into `out`.
+/// Writes the record of anything but a hash into `out`.
 pub(super) fn write(out: &mut Vec<u8>, key: &[u8], value: Value<'_>, deadline: u64) {
     match value {
         Value::Int(number) => {
@@ -194,6 +206,10 @@ pub(super) fn write(out: &mut Vec<u8>, key: &[u8], value: Value<'_>, deadline: u
         Value::Throttle(time) => {
             begin(out, Kind::Throttle, 8, key, deadline);
             out.extend_from_slice(&time.to_le_bytes());
+        }
+        Value::Window(window) => {
+            begin(out, Kind::Window, 1, key, deadline);
+            out.extend_from_slice(window.bytes());
         }
         Value::Hash(_) => unreachable!("a hash is not written as a whole"),
     }

@@ -11,11 +11,13 @@ use super::inventory::Due;
 use super::key::Key;
 use super::record::NEVER;
 use super::store::{Place, Store};
-use super::{AddError, Moment, NewDeadline, Value, WrongType};
+use super::{AddError, Moment, NewDeadline, Scalar, Value, WrongType};
 use watch::Watched;
 
 pub(super) mod hold;
+mod token;
 pub(super) mod watch;
+pub(super) mod window;
 
 /// One segment, reached through a [`super::Guard`].
 pub struct Segment {
@@ -26,10 +28,22 @@ pub struct Segment {
     expired: u64,
     /// Keys removed because memory was needed.
     evicted: u64,
-    /// Bytes of the store that the table's sum contains.
+    /// Bytes and tokens of the store that the table's sums contain.
     counted_bytes: usize,
+    counted_tokens: usize,
     /// Keys that transactions watch.
     watched: Watched,
+}
+
+/// By how much a store has grown; what is below zero, it has shrunk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growth {
+    /// Bytes on the heap.
+    pub(super) bytes: isize,
+    /// Tokens.
+    pub(super) tokens: isize,
+    /// Bytes that it gave back to the allocator.
+    pub(super) freed: usize,
 }
 
 impl std::fmt::Debug for Segment {
@@ -44,7 +58,15 @@ impl std::fmt::Debug for Segment {
 
 impl Segment {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, changed: 0, expired: 0, evicted: 0, counted_bytes: 0, watched: Watched::default() }
+        Self {
+            store,
+            changed: 0,
+            expired: 0,
+            evicted: 0,
+            counted_bytes: 0,
+            counted_tokens: 0,
+            watched: Watched::default(),
+        }
     }
 
     /// Position of the last change, 0 = none.
@@ -121,9 +143,42 @@ impl Segment {
         self.record(at, Effect::Set { key: key.bytes, value, deadline: shown(deadline) });
     }
 
-    /// Keeps a rate limit's time at a key, whatever it held, until a deadline.
-    pub fn set_throttle(&mut self, key: Key<'_>, time: i64, deadline: u64, at: &mut Moment<'_>) {
-        let value = Value::Throttle(time);
+    /// Sets a string to `whole`, in which only `bytes` at `offset` are new, or zeros before them; keeps its deadline.
+    pub fn splice(
+        &mut self,
+        key: Key<'_>,
+        whole: &[u8],
+        (offset, bytes): (usize, &[u8]),
+        at: &mut Moment<'_>,
+    ) {
+        let found = self.find(key, at);
+        self.replace_string(key, found, whole);
+        self.record(at, Effect::Splice { key: key.bytes, offset, bytes });
+    }
+
+    fn replace_string(&mut self, key: Key<'_>, found: Option<Place>, whole: &[u8]) {
+        let value = Value::of(whole);
+        match found {
+            Some(place) => self.store.replace(key, place, value, self.store.deadline(place)),
+            None => self.store.insert(key, value, NEVER),
+        }
+    }
+
+    /// Does again what [`Effect::Splice`] says.
+    fn apply_splice(&mut self, key: Key<'_>, found: Option<Place>, offset: usize, bytes: &[u8]) {
+        let mut whole = match found.map(|place| self.store.value(place)) {
+            Some(Value::Int(number)) => itoa::Buffer::new().format(number).as_bytes().to_vec(),
+            Some(Value::Str(text)) => text.to_vec(),
+            // Of another kind only where effects are told to a table that is further on already.
+            Some(Value::Hash(_) | Value::Throttle(_) | Value::Window(_)) | None => Vec::new(),
+        };
+        whole.resize(whole.len().max(offset + bytes.len()), 0);
+        whole[offset..][..bytes.len()].copy_from_slice(bytes);
+        self.replace_string(key, found, &whole);
+    }
+
+    /// Puts a value that is no hash at a key, whatever it held, until a deadline, `u64::MAX` = none.
+    pub fn put(&mut self, key: Key<'_>, value: Value<'_>, deadline: u64, at: &mut Moment<'_>) {
         match self.find(key, at) {
             Some(place) => self.store.replace(key, place, value, deadline),
             None => self.store.insert(key, value, deadline),
@@ -178,7 +233,7 @@ impl Segment {
         if found.is_some_and(|place| self.store.fields(place).is_none()) {
             return Err(WrongType);
         }
-        let value = Value::of(value);
+        let value = Scalar::of(value);
         let new = self.put_field(key, found, field, value);
         self.record(at, Effect::Field { key: key.bytes, field, value });
         Ok(new)
@@ -202,11 +257,11 @@ impl Segment {
         };
         let sum = match before {
             None => delta,
-            Some(Value::Int(number)) => number.checked_add(delta).ok_or(AddError::Overflow)?,
-            Some(Value::Str(_) | Value::Hash(_) | Value::Throttle(_)) => return Err(AddError::NotInteger),
+            Some(Scalar::Int(number)) => number.checked_add(delta).ok_or(AddError::Overflow)?,
+            Some(Scalar::Str(_)) => return Err(AddError::NotInteger),
         };
-        self.put_field(key, found, field, Value::Int(sum));
-        self.record(at, Effect::Field { key: key.bytes, field, value: Value::Int(sum) });
+        self.put_field(key, found, field, Scalar::Int(sum));
+        self.record(at, Effect::Field { key: key.bytes, field, value: Scalar::Int(sum) });
         Ok(sum)
     }
 
@@ -246,7 +301,8 @@ impl Segment {
                     self.store.remove(key, place);
                     found = None;
                 }
-                self.put_field(key, found, field, canonical(value));
+                let value = if let Scalar::Str(bytes) = value { Scalar::of(bytes) } else { value };
+                self.put_field(key, found, field, value);
             }
             (Effect::RemoveField { field, .. }, Some(place)) => {
                 let fields = self.store.fields(place);
@@ -255,9 +311,11 @@ impl Segment {
                 }
             }
             (Effect::Deadline { .. } | Effect::Remove { .. } | Effect::RemoveField { .. }, None) => {}
-            (Effect::Splice { .. } | Effect::Bucket { .. } | Effect::Token { .. }, _) => {
-                unreachable!("no command has these effects yet")
+            (Effect::Splice { offset, bytes, .. }, found) => self.apply_splice(key, found, offset, bytes),
+            (Effect::Bucket { shape, index, sum, deadline, .. }, _) => {
+                self.apply_bucket(key, shape, (index, sum), deadline.unwrap_or(NEVER));
             }
+            (Effect::Token { .. }, _) => unreachable!("a token is no key"),
             (Effect::Flush, _) => unreachable!("a flush concerns all segments, not one key"),
         }
     }
@@ -293,19 +351,26 @@ impl Segment {
         self.evicted
     }
 
-    /// By how much the store has grown since the last call, which may be below zero, and how many bytes it gave back to
-    /// the allocator.
-    pub(super) fn take_growth(&mut self) -> (isize, usize) {
+    /// How the store has changed since the last call.
+    pub(super) fn take_growth(&mut self) -> Growth {
         let freed = self.store.settle();
-        let bytes = self.store.heap_bytes();
-        let growth = bytes.wrapping_sub(self.counted_bytes).cast_signed();
-        self.counted_bytes = bytes;
-        (growth, freed)
+        let (bytes, tokens) = (self.store.heap_bytes(), self.store.tokens.len());
+        let growth = Growth {
+            bytes: bytes.wrapping_sub(self.counted_bytes).cast_signed(),
+            tokens: tokens.wrapping_sub(self.counted_tokens).cast_signed(),
+            freed,
+        };
+        (self.counted_bytes, self.counted_tokens) = (bytes, tokens);
+        growth
     }
 
     /// Removes some keys whose deadline has passed, those of a group of lines or cells: a bounded number. `None`: there
     /// is none any more.
     pub(super) fn expire_some(&mut self, due: &mut Due, at: &mut Moment<'_>) -> Option<usize> {
+        // Tokens go without an effect: whoever reads one looks at its deadline.
+        if let Some(forgotten) = self.store.expire_tokens(at.now_ms) {
+            return Some(forgotten);
+        }
         if !self.store.collect_due(at.now_ms, due) {
             return None;
         }
@@ -372,7 +437,7 @@ impl Segment {
         false
     }
 
-    fn put_field(&mut self, key: Key<'_>, found: Option<Place>, field: &[u8], value: Value<'_>) -> bool {
+    fn put_field(&mut self, key: Key<'_>, found: Option<Place>, field: &[u8], value: Scalar<'_>) -> bool {
         match found {
             Some(Place::Packed(found)) => self.store.set_field(key, found, field, value),
             Some(Place::Numbered(..)) => unreachable!("a counter is no hash"),

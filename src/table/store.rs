@@ -11,7 +11,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::counters::{Counters, Sized, either};
-use super::hash::{self, Fields, payload_len, plain_value};
+use super::hash::{self, Fields, payload_len};
 use super::key::{Hashing, Key, KeyHash, Numbered, position_of};
 use super::lines::Spot;
 use super::number::{Counter, DEADLINES, Ids};
@@ -20,6 +20,7 @@ use super::probe::Homes;
 use super::record::{self, Kind, NEVER, Record, width_of};
 use super::shape::Shapes;
 use super::template::{Candidates, Template};
+use super::tokens::{Tokens, Used};
 use super::{AddError, SEGMENTS, Value};
 
 /// A key that was found. Void after any change to another key, and after a change that may move it.
@@ -42,6 +43,7 @@ pub(super) struct Store {
     pub(super) shapes: Shapes,
     pub(super) large: Slab<Box<Packed>>,
     pub(super) candidates: Candidates,
+    pub(super) tokens: Tokens,
     /// Counters in `numbered`.
     pub(super) counters: usize,
     /// Those with a deadline.
@@ -79,6 +81,7 @@ impl Store {
             shapes: Shapes::default(),
             large: Slab::new(),
             candidates: Candidates::default(),
+            tokens: Tokens::default(),
             counters: 0,
             timed: 0,
             lines_bytes: 0,
@@ -109,6 +112,7 @@ impl Store {
             + self.packed.heap_bytes()
             + self.shapes.heap_bytes()
             + self.candidates.heap_bytes()
+            + self.tokens.heap_bytes()
             + self.numbered.capacity() * size_of::<Option<Counters>>()
     }
 
@@ -121,7 +125,7 @@ impl Store {
     /// The bytes on the heap have been asked for. Gives those that went back to the allocator since the last call.
     pub(super) fn settle(&mut self) -> usize {
         self.resized = false;
-        mem::take(&mut self.freed) + self.packed.take_freed()
+        mem::take(&mut self.freed) + self.packed.take_freed() + self.tokens.take_freed()
     }
 
     /// The template and id of a key, as the dictionary is now.
@@ -214,9 +218,16 @@ impl Store {
     }
 
     pub(super) fn value_of<'s>(&'s self, record: Record<'s>) -> Value<'s> {
-        match Fields::of(record, &self.shapes, &self.large, &self.hashing) {
-            Some(fields) => Value::Hash(fields),
-            None => plain_value(&record),
+        match record.kind {
+            Kind::Int => Value::Int(record.number()),
+            Kind::Text => Value::Str(record.text()),
+            Kind::Throttle => Value::Throttle(record.number()),
+            Kind::Window => Value::Window(record.window()),
+            Kind::Token => unreachable!("tokens are kept by themselves"),
+            Kind::Row | Kind::Map | Kind::Large => {
+                let fields = Fields::of(record, &self.shapes, &self.large, &self.hashing);
+                Value::Hash(fields.expect("it is one of the forms of a hash"))
+            }
         }
     }
 
@@ -255,7 +266,9 @@ impl Store {
                 let number = match record.kind {
                     Kind::Int => record.number(),
                     Kind::Text => return Err(AddError::NotInteger),
-                    Kind::Row | Kind::Map | Kind::Large | Kind::Throttle => return Err(AddError::WrongType),
+                    Kind::Row | Kind::Map | Kind::Large | Kind::Throttle | Kind::Window | Kind::Token => {
+                        return Err(AddError::WrongType);
+                    }
                 };
                 let sum = number.checked_add(delta).ok_or(AddError::Overflow)?;
                 let (deadline, width, at) = (record.deadline, record.width, record.payload_at());
@@ -295,6 +308,19 @@ impl Store {
         self.resized = true;
         self.trim_scratch();
         self.publish_packed();
+    }
+
+    /// Remembers a token of a key, or of the server.
+    pub(super) fn set_token(&mut self, key: Option<&[u8]>, token: &[u8], used: Used) {
+        self.tokens.set(&self.hashing, key, token, used);
+        self.resized = true;
+    }
+
+    /// Forgets some tokens that are due, a bounded number. `None`: there is none any more.
+    pub(super) fn expire_tokens(&mut self, now: u64) -> Option<usize> {
+        let expired = self.tokens.expire_some(&self.hashing, now)?;
+        self.resized = true;
+        Some(expired)
     }
 
     /// Puts a counter that is not here into its template's lines. False: it has none, or there is no room.
@@ -425,8 +451,10 @@ impl Store {
         let was_counter = self.packed.record(found).kind == Kind::Int;
         match value {
             Value::Int(_) if !was_counter => self.propose(key.bytes),
-            Value::Str(_) | Value::Hash(_) | Value::Throttle(_) if was_counter => self.withdraw(key.bytes),
-            Value::Int(_) | Value::Str(_) | Value::Hash(_) | Value::Throttle(_) => {}
+            Value::Str(_) | Value::Hash(_) | Value::Throttle(_) | Value::Window(_) if was_counter => {
+                self.withdraw(key.bytes);
+            }
+            Value::Int(_) | Value::Str(_) | Value::Hash(_) | Value::Throttle(_) | Value::Window(_) => {}
         }
         self.release_fields(found);
         record::write(&mut self.scratch, key.bytes, value, deadline);
@@ -524,7 +552,7 @@ impl Store {
     pub(super) fn release_fields(&mut self, found: Found) {
         let record = self.packed.record(found);
         match record.kind {
-            Kind::Int | Kind::Text | Kind::Map | Kind::Throttle => {}
+            Kind::Int | Kind::Text | Kind::Map | Kind::Throttle | Kind::Window | Kind::Token => {}
             Kind::Row => {
                 let shape = hash::shape_of(&record);
                 self.shapes.release(shape);
@@ -549,6 +577,6 @@ impl Store {
     /// Unix milliseconds from which on there is something to expire or to tidy.
     #[inline]
     pub(super) fn task(&self) -> u64 {
-        self.due.min(self.tidy_at)
+        self.due.min(self.tidy_at).min(self.tokens.due())
     }
 }

@@ -1,5 +1,6 @@
 //! The table against a model: an ordered map that does the same, step by step, and says which effects it expects.
 
+mod model;
 mod promises;
 mod stress;
 
@@ -14,215 +15,10 @@ use proptest::{collection, sample};
 use super::effect::{Effect, EffectSink, Lsn, Removal};
 use super::probe::Homes;
 use super::store::Store;
-use super::{AddError, Hashing, Key, Moment, NewDeadline, Segment, Table, Value, WrongType};
-use crate::resp::integer;
-
-/// A value on its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Held {
-    Int(i64),
-    Str(Vec<u8>),
-    Hash(BTreeMap<Vec<u8>, Self>),
-    Throttle(i64),
-}
-
-impl Held {
-    fn of(value: Value<'_>) -> Self {
-        match value {
-            Value::Int(number) => Self::Int(number),
-            Value::Str(bytes) => Self::Str(bytes.to_vec()),
-            Value::Throttle(time) => Self::Throttle(time),
-            Value::Hash(fields) => {
-                let mut held = BTreeMap::new();
-                fields.for_each(&mut |field, value| {
-                    assert_eq!(fields.get(field), Some(value));
-                    assert!(held.insert(field.to_vec(), Self::of(value)).is_none(), "{field:?} twice");
-                });
-                assert_eq!(held.len(), fields.len());
-                Self::Hash(held)
-            }
-        }
-    }
-
-    fn parse(bytes: &[u8]) -> Self {
-        integer::parse(bytes).map_or_else(|| Self::Str(bytes.to_vec()), Self::Int)
-    }
-
-    fn value(&self) -> Value<'_> {
-        match self {
-            Self::Int(number) => Value::Int(*number),
-            Self::Str(bytes) => Value::Str(bytes),
-            Self::Throttle(time) => Value::Throttle(*time),
-            Self::Hash(_) => panic!("a hash is not set as a whole"),
-        }
-    }
-}
-
-/// An effect on its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Change {
-    Set(Vec<u8>, Held, Option<u64>),
-    Deadline(Vec<u8>, Option<u64>),
-    Remove(Vec<u8>, Removal),
-    Field(Vec<u8>, Vec<u8>, Held),
-    RemoveField(Vec<u8>, Vec<u8>),
-    Flush,
-}
-
-impl Change {
-    fn effect(&self) -> Effect<'_> {
-        match self {
-            Self::Set(key, held, deadline) => Effect::Set { key, value: held.value(), deadline: *deadline },
-            Self::Deadline(key, deadline) => Effect::Deadline { key, deadline: *deadline },
-            Self::Remove(key, cause) => Effect::Remove { key, cause: *cause },
-            Self::Field(key, field, held) => Effect::Field { key, field, value: held.value() },
-            Self::RemoveField(key, field) => Effect::RemoveField { key, field },
-            Self::Flush => Effect::Flush,
-        }
-    }
-}
-
-/// A sink that keeps everything; a position is the number of effects so far.
-#[derive(Debug, Default)]
-struct Changes(Vec<Change>);
-
-impl EffectSink for Changes {
-    fn record(&mut self, effect: Effect<'_>) -> Lsn {
-        self.0.push(match effect {
-            Effect::Set { key, value, deadline } => Change::Set(key.to_vec(), Held::of(value), deadline),
-            Effect::Deadline { key, deadline } => Change::Deadline(key.to_vec(), deadline),
-            Effect::Remove { key, cause } => Change::Remove(key.to_vec(), cause),
-            Effect::Field { key, field, value } => {
-                Change::Field(key.to_vec(), field.to_vec(), Held::of(value))
-            }
-            Effect::RemoveField { key, field } => Change::RemoveField(key.to_vec(), field.to_vec()),
-            Effect::Flush => Change::Flush,
-            Effect::Splice { .. } | Effect::Bucket { .. } | Effect::Token { .. } => unreachable!("none yet"),
-        });
-        self.0.len() as Lsn
-    }
-}
-
-type Keys = BTreeMap<Vec<u8>, (Held, Option<u64>)>;
-
-/// What a segment or a table should hold, and the effects that should have led there.
-#[derive(Debug, Default)]
-struct Model {
-    keys: Keys,
-    changes: Vec<Change>,
-    expired: u64,
-}
-
-impl Model {
-    fn look(&mut self, key: &[u8], now: u64) -> Option<&mut (Held, Option<u64>)> {
-        if self.keys.get(key).is_some_and(|(_, deadline)| deadline.is_some_and(|at| at <= now)) {
-            self.keys.remove(key);
-            self.expired += 1;
-            self.changes.push(Change::Remove(key.to_vec(), Removal::Expired));
-        }
-        self.keys.get_mut(key)
-    }
-
-    fn put(&mut self, key: &[u8], held: Held, deadline: Option<u64>) {
-        self.changes.push(Change::Set(key.to_vec(), held.clone(), deadline));
-        self.keys.insert(key.to_vec(), (held, deadline));
-    }
-
-    fn add(&mut self, key: &[u8], delta: i64, now: u64) -> Result<i64, AddError> {
-        let (held, deadline) = self.look(key, now).cloned().unwrap_or((Held::Int(0), None));
-        let number = match held {
-            Held::Int(number) => number,
-            Held::Str(_) => return Err(AddError::NotInteger),
-            Held::Hash(_) | Held::Throttle(_) => return Err(AddError::WrongType),
-        };
-        let sum = number.checked_add(delta).ok_or(AddError::Overflow)?;
-        self.put(key, Held::Int(sum), deadline);
-        Ok(sum)
-    }
-
-    fn set(&mut self, key: &[u8], value: &[u8], deadline: NewDeadline, now: u64) {
-        let before = self.look(key, now).and_then(|(_, deadline)| *deadline);
-        let deadline = match deadline {
-            NewDeadline::Clear => None,
-            NewDeadline::Keep => before,
-            NewDeadline::At(deadline) => Some(deadline),
-        };
-        self.put(key, Held::parse(value), deadline);
-    }
-
-    fn set_deadline(&mut self, key: &[u8], deadline: Option<u64>, now: u64) -> bool {
-        let Some((_, held)) = self.look(key, now) else { return false };
-        if deadline.is_some_and(|deadline| deadline <= now) {
-            return self.remove(key, now);
-        }
-        if *held != deadline {
-            *held = deadline;
-            self.changes.push(Change::Deadline(key.to_vec(), deadline));
-        }
-        true
-    }
-
-    fn remove(&mut self, key: &[u8], now: u64) -> bool {
-        let found = self.look(key, now).is_some();
-        if found {
-            self.keys.remove(key);
-            self.changes.push(Change::Remove(key.to_vec(), Removal::Command));
-        }
-        found
-    }
-
-    /// The fields of a hash, made where there is no key.
-    fn hash(&mut self, key: &[u8], now: u64) -> Result<&mut BTreeMap<Vec<u8>, Held>, WrongType> {
-        self.look(key, now);
-        let (held, _) = self.keys.entry(key.to_vec()).or_insert((Held::Hash(BTreeMap::new()), None));
-        if let Held::Hash(fields) = held { Ok(fields) } else { Err(WrongType) }
-    }
-
-    fn set_field(&mut self, key: &[u8], field: &[u8], value: &[u8], now: u64) -> Result<bool, WrongType> {
-        let held = Held::parse(value);
-        let new = self.hash(key, now)?.insert(field.to_vec(), held.clone()).is_none();
-        self.changes.push(Change::Field(key.to_vec(), field.to_vec(), held));
-        Ok(new)
-    }
-
-    fn add_field(&mut self, key: &[u8], field: &[u8], delta: i64, now: u64) -> Result<i64, AddError> {
-        let missing = self.look(key, now).is_none();
-        let fields = self.hash(key, now).map_err(|WrongType| AddError::WrongType)?;
-        let sum = match fields.get(field) {
-            None => Ok(delta),
-            Some(Held::Int(number)) => number.checked_add(delta).ok_or(AddError::Overflow),
-            Some(_) => Err(AddError::NotInteger),
-        };
-        let Ok(sum) = sum else {
-            assert!(!missing);
-            return sum;
-        };
-        fields.insert(field.to_vec(), Held::Int(sum));
-        self.changes.push(Change::Field(key.to_vec(), field.to_vec(), Held::Int(sum)));
-        Ok(sum)
-    }
-
-    fn remove_field(&mut self, key: &[u8], field: &[u8], now: u64) -> Result<bool, WrongType> {
-        if self.look(key, now).is_none() {
-            return Ok(false);
-        }
-        let fields = self.hash(key, now)?;
-        if fields.remove(field).is_none() {
-            return Ok(false);
-        }
-        if fields.is_empty() {
-            self.keys.remove(key);
-        }
-        self.changes.push(Change::RemoveField(key.to_vec(), field.to_vec()));
-        Ok(true)
-    }
-
-    fn flush(&mut self) {
-        self.keys.clear();
-        self.changes.push(Change::Flush);
-    }
-}
-
+use super::{
+    AddError, Hashing, Key, Moment, NewDeadline, Segment, Table, Used, Value, WindowShape, WrongType,
+};
+use model::{Change, Changes, Held, Keys, Model, TokenMap};
 /// One step on the key with this number. Deadlines are given relative to now.
 #[derive(Clone, Debug)]
 enum Step {
@@ -235,6 +31,12 @@ enum Step {
     SetField(Vec<u8>, Vec<u8>),
     AddField(Vec<u8>, i64),
     RemoveField(Vec<u8>),
+    /// Milliseconds of the window and number of its buckets; what is added.
+    AddWindow(u64, u16, i64),
+    PutThrottle(i64, u64),
+    Splice(usize, Vec<u8>),
+    /// Whether it is the server's or the key's; the token; for how long.
+    UseToken(bool, u8, u64),
     /// Sets this many fields, of numbers from that one on.
     SetFields(usize, usize),
     /// Adds to this many keys, from that one on.
@@ -295,6 +97,11 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..8_usize, prop_oneof![-9..9_i64, any::<i64>()])
             .prop_map(|(field, delta)| Step::AddField(field_bytes(field), delta)),
         3 => (0..100_usize).prop_map(|field| Step::RemoveField(field_bytes(field % 12))),
+        6 => (sample::select(vec![10_u64, 25]), 1..4_u16, prop_oneof![9 => -9..9_i64, 1 => Just(i64::MAX)])
+            .prop_map(|(length, buckets, delta)| Step::AddWindow(length, buckets, delta)),
+        1 => (any::<i64>(), 1..30_u64).prop_map(|(time, ahead)| Step::PutThrottle(time, ahead)),
+        3 => (0..9_usize, collection::vec(b'0'..=b'9', 1..4)).prop_map(|(at, part)| Step::Splice(at, part)),
+        3 => (any::<bool>(), 0..3_u8, 1..30_u64).prop_map(|(own, token, ahead)| Step::UseToken(own, token, ahead)),
         1 => (0..90_usize, 1..160_usize).prop_map(|(first, count)| Step::SetFields(first, count)),
         1 => (1..200_usize).prop_map(Step::AddMany),
         1 => (1..200_usize).prop_map(Step::RemoveMany),
@@ -342,6 +149,29 @@ fn step_both(segment: &mut Segment, model: &mut Model, key: Key<'_>, step: &Step
         }
         Step::RemoveField(field) => {
             assert_eq!(segment.remove_field(key, field, at), model.remove_field(bytes, field, now));
+        }
+        Step::AddWindow(length_ms, buckets, delta) => {
+            let shape = WindowShape { length_ms: *length_ms, buckets: *buckets };
+            let added = segment.add_window(key, (*length_ms, Some(*buckets), 60), *delta, at);
+            assert_eq!(added, model.add_window(bytes, shape, *delta, now));
+        }
+        Step::PutThrottle(time, ahead) => {
+            segment.put(key, Value::Throttle(*time), now + ahead, at);
+            model.put_throttle(bytes, *time, now + ahead, now);
+        }
+        Step::Splice(offset, part) => {
+            // Commands look before they write.
+            segment.get(key, at);
+            if let Some(whole) = model.splice(bytes, *offset, part, now) {
+                segment.splice(key, &whole, (*offset, part), at);
+            }
+        }
+        Step::UseToken(own, token, ahead) => {
+            let (owner, token) = (own.then_some(bytes), std::slice::from_ref(token));
+            assert_eq!(segment.token(owner, token, at), model.token(owner, token, now));
+            let used = Used { fingerprint: now, value: ahead.cast_signed(), deadline: now + ahead };
+            segment.use_token(owner, token, used, at);
+            model.use_token(owner, token, used);
         }
         Step::SetFields(first, count) => {
             for number in *first..first + count {
@@ -415,7 +245,11 @@ proptest! {
                 let bytes = key_bytes(number);
                 let key = table.key(&bytes);
                 table.prefetch(key.hash);
-                step_both(&mut table.lock(key.hash), &mut model, key, step, &mut at);
+                let hash = match step {
+                    Step::UseToken(false, token, _) => table.token_hash(&[*token]),
+                    _ => key.hash,
+                };
+                step_both(&mut table.lock(hash), &mut model, key, step, &mut at);
             });
         }
         prop_assert_eq!(&changes.0, &model.changes);
@@ -424,6 +258,13 @@ proptest! {
         }
         prop_assert_eq!(&keys_of(&table), &model.keys);
         prop_assert_eq!(&keys_of(&replayed), &model.keys);
+        for table in [&table, &replayed] {
+            let mut tokens = TokenMap::new();
+            table.for_each_token(&mut |key, token, used| {
+                tokens.insert((key.map(<[u8]>::to_vec), token.to_vec()), used);
+            });
+            prop_assert_eq!(&tokens, &model.tokens);
+        }
         let timed = model.keys.values().filter(|(_, deadline)| deadline.is_some()).count();
         for table in [&table, &replayed] {
             prop_assert_eq!((table.len(), table.deadlines()), (model.keys.len(), timed));
@@ -556,7 +397,7 @@ fn rate_limits_are_small_and_can_be_done_again() {
         key_bytes += name.len();
         let key = table.key(name.as_bytes());
         let time = i64::try_from(number).expect("it is small");
-        table.lock(key.hash).set_throttle(key, time, 1_000_000 + number as u64, &mut at);
+        table.lock(key.hash).put(key, Value::Throttle(time), 1_000_000 + number as u64, &mut at);
     }
     let each = (table.heap_bytes() - empty).saturating_sub(key_bytes) as f64 / LIMITS as f64;
     assert!(each <= 32.0, "{each:.1} bytes beside the key");
@@ -569,13 +410,13 @@ fn rate_limits_are_small_and_can_be_done_again() {
         } else {
             segment.add(key, 1, &mut at).expect("there is nothing yet");
         }
-        segment.set_throttle(key, 5, 9, &mut at);
+        segment.put(key, Value::Throttle(5), 9, &mut at);
         assert_eq!(segment.get(key, &mut at), Some(Value::Throttle(5)));
         assert_eq!(segment.add(key, 1, &mut at), Err(AddError::WrongType));
         assert_eq!(segment.set_field(key, b"f", b"1", &mut at), Err(WrongType));
         segment.set(key, b"1", NewDeadline::Keep, &mut at);
         assert_eq!(segment.get(key, &mut at), Some(Value::Int(1)));
-        segment.set_throttle(key, 6, 9, &mut at);
+        segment.put(key, Value::Throttle(6), 9, &mut at);
     }
     let replayed = Table::with_seed(11);
     changes.0.iter().for_each(|change| replayed.apply(&change.effect()));

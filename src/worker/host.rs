@@ -67,6 +67,7 @@ impl Host for CallHost<'_> {
             used_memory_dataset: dataset,
             total_system_memory: process.machine,
             max_memory: self.limits.max_memory as u64,
+            max_tokens: self.limits.max_tokens,
             max_memory_policy: if self.limits.evicts { "volatile-ttl" } else { "noeviction" }.to_owned(),
             evicted_keys: table.evicted,
             census: table.census,

@@ -1,7 +1,7 @@
 //! What differs from Redis: our own commands, one database, and what `INFO` says about engines.
 
 use crate::client::{Arrival, bulk, request};
-use crate::server::{Engine, PATIENCE, Server};
+use crate::server::{Engine, PATIENCE, Server, wait_until};
 use crate::session::hello;
 
 on_every_engine![
@@ -11,6 +11,9 @@ on_every_engine![
     a_huge_request_cut_off_counts_a_prefix_once,
     getttl_gives_value_and_time_left,
     rates_are_limited,
+    windows_slide,
+    increments_are_applied_once,
+    a_batch_of_any_size_is_applied_once,
     only_database_zero_exists,
     keys_are_bounded,
     values_are_bounded,
@@ -150,6 +153,98 @@ fn rates_are_limited(engine: Engine) {
          > INCR user
          < -WRONGTYPE Operation against a key holding the wrong kind of value",
     );
+}
+
+fn windows_slide(engine: Engine) {
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    client.talk(
+        "> WINCRBY w 2 WINDOW 3600000 BUCKETS 1024
+         < :2
+         > WINCRBY w 3 WINDOW 3600000
+         < :5
+         > WGET w
+         < :5
+         > WINCRBY w 3 WINDOW 1000
+         < -ERR the window was made with WINDOW 3600000 BUCKETS 1024 and keeps these
+         > TYPE w
+         < +window
+         > WGET nothing
+         < :0
+         > WINCRBY short 1 WINDOW 1 BUCKETS 1
+         < :1",
+    );
+    // Its one millisecond passes, however busy the machine is.
+    wait_until("the window has passed", || {
+        client.send(request(&["WGET", "short"]));
+        client.integer() == 0
+    });
+    client.talk("> EXISTS short\n< :0");
+}
+
+fn increments_are_applied_once(engine: Engine) {
+    let server = Server::start(engine);
+    server.connect().talk(
+        "> INCRONCE n 5 token
+         < *2
+         < :5
+         < :1",
+    );
+    // The same request again, over another connection.
+    server.connect().talk(
+        "> INCRONCE n 5 token
+         < *2
+         < :5
+         < :0
+         > MULTI
+         < +OK
+         > INCRONCE n 5 token
+         < +QUEUED
+         > MINCRONCE batch 60000 n 1 m 1
+         < +QUEUED
+         > EXEC
+         < *2
+         < *2
+         < :5
+         < :0
+         < *2
+         < :1
+         < *2
+         < :6
+         < :1
+         > MINCRONCE batch 60000 n 1 m 1
+         < *2
+         < :0
+         < *2
+         < :6
+         < :1
+         > DBSIZE
+         < :2
+         > CONFIG SET maxtokens 2
+         < +OK
+         > INCRONCE n 1 more
+         < -ERR max number of tokens reached",
+    );
+    let mut client = server.connect();
+    client.send(request(&["INFO", "keyspace"]));
+    let info = client.text();
+    assert!(info.contains("\r\ntokens:2\r\nmaxtokens:2\r\nbytes_per_token:"), "{info}");
+}
+
+/// Everything of it or nothing: it does not stream.
+fn a_batch_of_any_size_is_applied_once(engine: Engine) {
+    const PAIRS: usize = 50_000;
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    let mut arguments = ["MINCRONCE", "batch", "600000"].map(str::to_owned).to_vec();
+    arguments.extend((0..PAIRS).flat_map(|n| [format!("views:article:{n}"), n.to_string()]));
+    let whole = request(&arguments);
+    let replies: String = (0..PAIRS).map(|n| format!(":{n}\r\n")).collect();
+    for applied in [1, 0, 0] {
+        client.send(&whole);
+        client.expect(format!("*2\r\n:{applied}\r\n*{PAIRS}\r\n{replies}"));
+    }
+    client.talk("> DBSIZE\n< :50000");
 }
 
 fn only_database_zero_exists(engine: Engine) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::resp::args::ArgsIter;
 use crate::resp::extended::{self, Decimal, Extended, Finite};
 use crate::resp::integer;
-use crate::table::{AddError, Fields, Value, WrongType};
+use crate::table::{AddError, Fields, Scalar, WrongType};
 
 use super::{CHANGES, DOCS, FIELD, HASH, refuse_long, unpaired};
 use crate::command::increx::{Integers, Sum};
@@ -133,9 +133,8 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Outcome {
 fn add_float(place: &mut Place<'_, '_>, field: &[u8], increment: Finite) -> Result<Decimal, &'static str> {
     let current = place.fields(|fields, _| match fields.and_then(|fields| fields.get(field)) {
         None => Some(Extended::Finite(Finite::from(0))),
-        Some(Value::Int(number)) => Some(Extended::Finite(Finite::from(number))),
-        Some(Value::Str(text)) => extended::parse(text),
-        Some(Value::Hash(_) | Value::Throttle(_)) => unreachable!("fields hold integers and bytes"),
+        Some(Scalar::Int(number)) => Some(Extended::Finite(Finite::from(number))),
+        Some(Scalar::Str(text)) => extended::parse(text),
     });
     let current = current.map_err(|WrongType| WRONG_TYPE)?.ok_or("ERR hash value is not a float")?;
     let Extended::Finite(current) = current else { return Err(NOT_FINITE) };
@@ -207,11 +206,11 @@ fn sums(fields: Option<Fields<'_>>, mut rest: ArgsIter<'_>) -> Result<Vec<i64>, 
     Ok(sums)
 }
 
-fn integer_of(value: Option<Value<'_>>) -> Result<i64, &'static str> {
+fn integer_of(value: Option<Scalar<'_>>) -> Result<i64, &'static str> {
     match value {
         None => Ok(0),
-        Some(Value::Int(number)) => Ok(number),
-        Some(Value::Str(_) | Value::Hash(_) | Value::Throttle(_)) => Err(FIELD_NOT_INTEGER),
+        Some(Scalar::Int(number)) => Ok(number),
+        Some(Scalar::Str(_)) => Err(FIELD_NOT_INTEGER),
     }
 }
 

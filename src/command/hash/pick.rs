@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::resp::encode::Protocol;
 use crate::resp::integer;
-use crate::table::{Fields, Value};
+use crate::table::{Fields, Scalar};
 
 use super::{DOCS, HASH, SHOWS, tell};
 use crate::command::listing::{INVALID_CURSOR, Listing, Options, SCANNED, read_cursor, tell_scanned};
@@ -89,7 +89,7 @@ impl Wanted {
 
     /// Lists fields as they were asked for.
     fn list(self, fields: &Fields<'_>, random: &mut dyn FnMut() -> u64, listing: &mut Listing) {
-        let add = |listing: &mut Listing, name: &[u8], value: Value<'_>| {
+        let add = |listing: &mut Listing, name: &[u8], value: Scalar<'_>| {
             if self.values { listing.field(name, value) } else { listing.bulk(name) }
         };
         let wanted = usize::try_from(self.count.unsigned_abs()).unwrap_or(usize::MAX);

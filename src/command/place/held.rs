@@ -2,7 +2,7 @@
 //! than one command's keys. What looks at the whole table goes through here too, so that it finds locks it has.
 
 use crate::resp::args::Args;
-use crate::table::{Cursor, Figures, Holding, Moment, SegmentSet, Visit};
+use crate::table::{Cursor, Figures, Holding, Moment, Segment, SegmentSet, Used, Visit};
 
 use super::Place;
 use crate::command::{Call, Command, Flags};
@@ -25,14 +25,15 @@ impl<'a> Call<'a> {
         result
     }
 
-    /// [`Call::at_each`] on held segments.
+    /// [`Call::at_each`] on held segments, for keys from the argument at `first` on.
     #[cold]
-    pub(super) fn at_each_held<const STEP: usize>(
+    pub(in crate::command) fn at_each_held<const STEP: usize>(
         &mut self,
+        first: usize,
         mut work: impl FnMut(&mut Place<'_, 'a>, &'a [u8]),
     ) {
         let held = self.held.as_mut().expect("the caller saw that segments are held");
-        let mut rest = self.args.tail(1);
+        let mut rest = self.args.tail(first);
         while let Some(bytes) = rest.next() {
             let key = self.table.key(bytes);
             let value = if STEP == 2 { rest.next().unwrap_or_default() } else { &[] };
@@ -64,10 +65,32 @@ impl<'a> Call<'a> {
         result
     }
 
+    /// What a token of the whole server was used for, by a command whose segments are held.
+    pub(in crate::command) fn server_token(&mut self, token: &[u8]) -> Option<Used> {
+        self.at_token(token, |segment, at| segment.token(None, token, at))
+    }
+
+    /// Remembers a token of the whole server.
+    pub(in crate::command) fn use_server_token(&mut self, token: &[u8], used: Used) {
+        self.at_token(token, |segment, at| segment.use_token(None, token, used, at));
+    }
+
+    fn at_token<R>(&mut self, token: &[u8], work: impl FnOnce(&mut Segment, &mut Moment<'_>) -> R) -> R {
+        let hash = self.table.token_hash(token);
+        let held = self.held.as_mut().expect("commands with such tokens hold their segments");
+        let segment = held.segment(hash);
+        let result = work(segment, &mut Moment { now_ms: self.now.ms(), effects: self.effects });
+        self.wait = self.wait.max(segment.changed());
+        result
+    }
+
     /// Adds the segments that a command touches to `set`.
     pub(in crate::command) fn add_segments(&self, command: &Command, args: &Args<'_>, set: &mut SegmentSet) {
         if command.flags.has(Flags::ALL_KEYS) {
             *set = SegmentSet::all();
+        }
+        if command.flags.has(Flags::TOKEN) {
+            set.insert(self.table.token_hash(args.get(1)));
         }
         for key in command.keys_of(args) {
             set.insert(self.table.key(key).hash);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use crate::table::effect::Discard;
-use crate::table::{Cursor, Key, Moment, NewDeadline, SegmentSet, Sweep, Table, Value};
+use crate::table::{Cursor, Key, Moment, NewDeadline, Scalar, SegmentSet, Sweep, Table, Value};
 
 const THREADS: usize = 8;
 const STEPS: u64 = 6_000;
@@ -147,7 +147,7 @@ fn totals_are_exact_whatever_eight_threads_do() {
     table.for_each(&mut |_, value, _| {
         if let Value::Hash(row) = value {
             row.for_each(&mut |_, value| match value {
-                Value::Int(number) => fields += number,
+                Scalar::Int(number) => fields += number,
                 other => panic!("a field holds {other:?}"),
             });
         }

@@ -58,15 +58,19 @@ pub(crate) const NOT_COMPARED: &[&str] = &[
     "hincrex",
     "hmincrby",
     "increx",
+    "incronce",
     "info",
     "lastsave",
     "memory",
     "mincrby",
+    "mincronce",
     "object",
     "randomkey",
     "quit",
     "shutdown",
     "time",
+    "wget",
+    "wincrby",
 ];
 
 /// Kinds of arguments.
