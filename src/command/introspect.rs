@@ -74,7 +74,12 @@ const fn guard(name: &'static str, arity: i32) -> Command {
     Command {
         name,
         arity,
-        flags: Flags::HIDDEN.and(Flags::NO_AUTH).and(Flags::LOADING).and(Flags::STALE).and(Flags::AT_ONCE),
+        flags: Flags::HIDDEN
+            .and(Flags::NO_AUTH)
+            .and(Flags::LOADING)
+            .and(Flags::STALE)
+            .and(Flags::AT_ONCE)
+            .and(Flags::DROPS),
         keys: Keys::NONE,
         access: &[],
         categories: &[],
