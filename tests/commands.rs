@@ -10,6 +10,8 @@
 mod clients;
 #[path = "commands/fields.rs"]
 mod fields;
+#[path = "commands/groups.rs"]
+mod groups;
 #[path = "commands/queues.rs"]
 mod queues;
 #[path = "commands/server.rs"]

@@ -3,10 +3,11 @@
 
 use tallyring::command::client_list::ClientFacts;
 use tallyring::command::info::Facts;
+use tallyring::command::lookup::lookup;
 use tallyring::command::queue::Admission;
 use tallyring::command::resolve::{permit, resolve};
 use tallyring::command::session::Session;
-use tallyring::command::{Call, Command, ConfigError, Host, Now, Outcome, Tally};
+use tallyring::command::{Call, Command, ConfigError, Host, Now, Outcome, Parts, Tally};
 use tallyring::limits::{Limits, SPANS};
 use tallyring::resp::args::{Args, Span};
 use tallyring::resp::encode::{Encoder, Protocol, Spill};
@@ -240,6 +241,32 @@ impl Server {
         };
         spilled.0.append(&mut block);
         Answer { reply: spilled.0, outcome, wait }
+    }
+
+    /// Runs a part of a request that is executed while it arrives: some of its arguments, without its name.
+    pub(crate) fn run_part(&mut self, name: &[u8], part: &[impl AsRef<[u8]>], parts: &mut Parts) -> Vec<u8> {
+        let (bytes, spans) = multibulk(part);
+        let command = lookup(name).expect("a command that there is");
+        let mut block = Vec::with_capacity(BLOCK);
+        let mut spilled = Collected::default();
+        let mut call = Call {
+            command,
+            args: Args::new(&bytes, &spans, part.len()),
+            hashed: None,
+            now: Now { unix_us: self.now_ms * 1000 },
+            table: &self.table,
+            session: &mut self.session,
+            reply: Encoder::new(&mut block, &mut spilled, Protocol::Resp2),
+            effects: &mut self.effects,
+            host: &mut self.host,
+            tally: &mut self.tally,
+            wait: 0,
+            parts: Some(parts),
+            held: None,
+        };
+        assert!(matches!((command.run)(&mut call), Outcome::Done));
+        spilled.0.append(&mut block);
+        spilled.0
     }
 
     /// Runs a request written as in a session, and gives its reply as a session shows it.
