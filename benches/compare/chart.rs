@@ -62,7 +62,7 @@ fn shown((_, shape, work): Group) -> Option<(Metric, String)> {
         Work::Among(_) => (Metric::Cpu, format!("{} deep, {work}: µs of CPU per INCR", shape.depth)),
         Work::Holding(population, _) => (Metric::Counter(population), format!("{work}: bytes per counter")),
         Work::Expiry(..) => (Metric::Gone, format!("{work}: seconds until all are gone")),
-        Work::Calls | Work::Open | Work::Idle | Work::Growing(_) => return None,
+        Work::Calls | Work::Open | Work::Idle | Work::Growing(_) | Work::Each => return None,
     })
 }
 

@@ -12,6 +12,7 @@ mod contender;
 mod counters;
 mod curve;
 mod expiry;
+mod latencies;
 mod launch;
 mod machine;
 mod measure;
@@ -67,6 +68,7 @@ fn command() -> Command {
         .subcommand(load::role::partial_command())
         .subcommand(load::role::grow_command())
         .subcommand(load::role::expiry_command())
+        .subcommand(load::role::commands_command())
         .subcommand(bare::command())
         .subcommand(launch::command())
         .subcommand(calibrate::command())
@@ -80,6 +82,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         Some(("partial", matches)) => load::role::run_partial(matches, &mut input, &mut output)?,
         Some(("grow", matches)) => load::role::run_grow(matches, &mut input, &mut output)?,
         Some(("expiry", matches)) => load::role::run_expiry(matches, &mut input, &mut output)?,
+        Some(("commands", matches)) => load::role::run_commands(matches, &mut input, &mut output)?,
         Some(("bare", matches)) => bare::run(matches)?,
         Some(("launch", matches)) => return Err(launch::run(matches).into()),
         Some(("check", matches)) => calibrate::run(matches, &mut output)?,

@@ -31,6 +31,8 @@ const IDLE_SMOKE: Shape = Shape { connections: 500, depth: 1 };
 const BULK: Shape = Shape { connections: 8, depth: 1 };
 /// Of T7.
 const PARTIAL: Shape = Shape { connections: 50, depth: 1 };
+/// Of the commands' latencies.
+const ALONE: Shape = Shape { connections: 1, depth: 1 };
 /// Of T7 in a smoke run.
 const PARTIAL_SMOKE: Shape = Shape { connections: 5, depth: 1 };
 
@@ -49,6 +51,7 @@ fn shapes(row: RowName, effort: Effort) -> &'static [Shape] {
         RowName::T11 if effort == Effort::Smoke => &[IDLE_SMOKE],
         RowName::T11 => &[IDLE],
         RowName::T15 => &[FLAT],
+        RowName::Commands => &[ALONE],
     }
 }
 
@@ -57,7 +60,7 @@ pub(super) fn servers(row: RowName) -> &'static [&'static str] {
     match row {
         RowName::T1 | RowName::T2 | RowName::T3 => &EVERYONE,
         RowName::T4 => &[OURS, OURS_EPOLL_BUILD],
-        RowName::T5 | RowName::T11 => &[OURS, OURS_EPOLL, REDIS, VALKEY],
+        RowName::T5 | RowName::T11 | RowName::Commands => &[OURS, OURS_EPOLL, REDIS, VALKEY],
         RowName::T6 | RowName::T7 => &[OURS, OURS_FIXED, OURS_TOKIO, OURS_EPOLL, REDIS, VALKEY],
         // Engines have nothing to do with the table.
         RowName::T9 | RowName::T10 | RowName::T15 => &[OURS, REDIS, VALKEY],
@@ -109,6 +112,7 @@ impl Step {
             Work::Holding(_, keys) => 1.0 + keys as f64 * 1e-6,
             Work::Growing(keys) => 15.0 + keys as f64 * 1e-6,
             Work::Expiry(_, keys) => 5.0 + keys as f64 * 8e-6,
+            Work::Each => 3.0,
         }
     }
 
@@ -123,7 +127,12 @@ impl Step {
             Work::Closed | Work::Calls | Work::Open if self.row == RowName::T16 => Some(Instance::Wide),
             Work::Among(FEW_KEYS) => Some(Instance::Few),
             Work::Closed | Work::Calls | Work::Open | Work::Keys(..) | Work::Among(_) => Some(Instance::Main),
-            Work::Idle | Work::Partial(..) | Work::Holding(..) | Work::Growing(_) | Work::Expiry(..) => None,
+            Work::Idle
+            | Work::Partial(..)
+            | Work::Holding(..)
+            | Work::Growing(_)
+            | Work::Expiry(..)
+            | Work::Each => None,
         }
     }
 
@@ -132,7 +141,12 @@ impl Step {
         match self.work {
             Work::Closed | Work::Calls | Work::Open => keys(effort),
             Work::Keys(_, keys) | Work::Among(keys) => keys,
-            Work::Idle | Work::Partial(..) | Work::Holding(..) | Work::Growing(_) | Work::Expiry(..) => 0,
+            Work::Idle
+            | Work::Partial(..)
+            | Work::Holding(..)
+            | Work::Growing(_)
+            | Work::Expiry(..)
+            | Work::Each => 0,
         }
     }
 }
@@ -235,6 +249,7 @@ fn works(row: RowName, shape: Shape, effort: Effort) -> Vec<Vec<Work>> {
             [Work::Closed].into_iter().chain(due).collect()
         }
         RowName::T16 => vec![Work::Closed],
+        RowName::Commands => vec![Work::Each],
     };
     one_by_one.into_iter().map(|work| vec![work]).collect()
 }
@@ -274,9 +289,15 @@ fn times(effort: Effort, work: Work) -> (f64, f64) {
         (Effort::Smoke, Work::Open) => (0.05, 0.3),
         (Effort::Smoke, Work::Closed | Work::Calls | Work::Keys(..) | Work::Among(_)) => (0.05, 0.1),
         // As long as it takes.
-        (_, Work::Idle | Work::Partial(..) | Work::Holding(..) | Work::Growing(_) | Work::Expiry(..)) => {
-            (0.0, 0.0)
-        }
+        (
+            _,
+            Work::Idle
+            | Work::Partial(..)
+            | Work::Holding(..)
+            | Work::Growing(_)
+            | Work::Expiry(..)
+            | Work::Each,
+        ) => (0.0, 0.0),
     }
 }
 

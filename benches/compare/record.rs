@@ -1,5 +1,5 @@
 //! What a run found, raw, and how it is written down: `results.json`, `results.csv`, `summary.md`, `cpu.svg`,
-//! and `memory.svg` where it was measured over numbers of counters.
+//! `memory.svg` where it was measured over numbers of counters, and `commands.csv` where every command was timed.
 //!
 //! Every round is kept, so that another reading of the figures stays possible. Knows no server and no target.
 
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::load::commands::Timed;
 use crate::load::expiry::Expiry;
 use crate::load::report::Report;
 
@@ -63,6 +64,9 @@ pub(super) struct Sample {
     pub(super) point: Option<Point>,
     /// How keys expired.
     pub(super) expiry: Option<Expiry>,
+    /// How long each command took.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) commands: Vec<Timed>,
     /// As the load saw it.
     pub(super) report: Option<Report>,
 }
@@ -93,6 +97,7 @@ impl Sample {
             held: None,
             point: None,
             expiry: None,
+            commands: Vec::new(),
             report: None,
         }
     }
@@ -137,10 +142,26 @@ impl Record {
         fs::write(directory.join("results.csv"), self.csv())?;
         fs::write(directory.join("summary.md"), summary::markdown(self))?;
         fs::write(directory.join("cpu.svg"), chart::svg(self))?;
+        if self.samples.iter().any(|sample| !sample.commands.is_empty()) {
+            fs::write(directory.join("commands.csv"), self.commands_csv())?;
+        }
         if let Some(picture) = curve::svg(self) {
             fs::write(directory.join("memory.svg"), picture)?;
         }
         Ok(directory)
+    }
+
+    fn commands_csv(&self) -> String {
+        let mut text = String::from("request,server,round,count,p50_us,p90_us,p99_us,p999_us,max_us\n");
+        for sample in &self.samples {
+            for Timed { request, latency } in &sample.commands {
+                text.push_str(&format!("{request},{},{},{}", sample.server, sample.round, latency.count));
+                let figures = [latency.p50, latency.p90, latency.p99, latency.p999, latency.max];
+                text.push_str(&cells(&figures.map(Some)));
+                text.push('\n');
+            }
+        }
+        text
     }
 
     fn csv(&self) -> String {

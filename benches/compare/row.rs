@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// A row of the targets, in the order in which they are measured: T6 makes the servers hold the many keys that T5 is
+/// A row of the targets, or one beside them, in the order in which they are measured: T6 makes the servers hold the many keys that T5 is
 /// about, and none before it is to meet so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RowName {
@@ -32,11 +32,13 @@ pub(super) enum RowName {
     T15,
     /// Two workers against one.
     T16,
+    /// Latencies of every command; no target.
+    Commands,
 }
 
 impl RowName {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::T1,
         Self::T2,
         Self::T3,
@@ -49,6 +51,7 @@ impl RowName {
         Self::T11,
         Self::T15,
         Self::T16,
+        Self::Commands,
     ];
 
     /// As the user writes it.
@@ -66,6 +69,7 @@ impl RowName {
             Self::T11 => "T11",
             Self::T15 => "T15",
             Self::T16 => "T16",
+            Self::Commands => "commands",
         }
     }
 

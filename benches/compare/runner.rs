@@ -15,6 +15,7 @@ use super::arena::Arena;
 use super::contender::{self, Missing};
 use super::counters::{self, Point};
 use super::expiry;
+use super::latencies;
 use super::machine::{self, Facts};
 use super::measure::{Load, Measured, measure};
 use super::memory::{self, Cores};
@@ -149,6 +150,8 @@ impl Run<'_> {
                 Work::Holding(..) | Work::Growing(_) => {
                     figures(|sample| Some(sample.point?.per_counter)).map(|bytes| format!("{bytes:.1} B"))
                 }
+                Work::Each => figures(|sample| Some(sample.commands.first()?.latency.p50))
+                    .map(|p50| format!("{p50:.1} µs")),
                 Work::Expiry(..) => figures(|sample| Some(sample.expiry.as_ref()?.gone_s))
                     .map(|seconds| format!("{seconds:.2} s")),
             };
@@ -172,6 +175,7 @@ impl Run<'_> {
                 let points = plan::points(self.options.effort, most);
                 return self.grow(step, Population::Articles, &points);
             }
+            Work::Each => Some(self.each(step)?),
             Work::Expiry(due, keys) => {
                 self.half_capacity(step).map(|rate| self.expiry(step, due, keys, rate)).transpose()?
             }
@@ -216,7 +220,12 @@ impl Run<'_> {
         let mix = match step.work {
             Work::Keys(command, _) => command.mix_of_keys(BULK_KEYS),
             Work::Closed | Work::Calls | Work::Open | Work::Among(_) => "incr".to_owned(),
-            Work::Idle | Work::Partial(..) | Work::Holding(..) | Work::Growing(_) | Work::Expiry(..) => {
+            Work::Idle
+            | Work::Partial(..)
+            | Work::Holding(..)
+            | Work::Growing(_)
+            | Work::Expiry(..)
+            | Work::Each => {
                 unreachable!("{}: these bring their own load", step.work)
             }
         };
@@ -292,6 +301,12 @@ impl Run<'_> {
         let asked = expiry::Asked { due, keys, connections, rate, seed };
         let seen = expiry::watch(contender, self.cores(), self.options.effort, asked)?;
         Ok(Sample { expiry: Some(seen), ..blank(step) })
+    }
+
+    fn each(&self, step: &Step) -> Result<Sample, String> {
+        let contender = self.arena.contender(step.server);
+        let commands = latencies::time(contender, self.cores(), self.options.effort, self.seed(step))?;
+        Ok(Sample { commands, ..blank(step) })
     }
 
     fn cores(&self) -> Cores {

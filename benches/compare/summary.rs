@@ -43,6 +43,7 @@ pub(super) fn markdown(record: &Record) -> String {
         text.push_str(&tables::holding(&samples));
         text.push_str(&tables::growing(&samples));
         text.push_str(&tables::expiry(&samples));
+        text.push_str(&tables::commands(&samples));
     }
     text
 }
@@ -90,6 +91,9 @@ fn title(row: RowName, shape: Shape) -> String {
             "`INCR`, {} connections, {depth} deep; servers and load on the same processors",
             shape.connections
         ),
+        (RowName::Commands, _) => {
+            "every command, one connection, unpipelined: µs of a round trip (`commands.csv`)".to_owned()
+        }
         (RowName::T11, _) => format!("{} idle connections after one `INCR`", shape.connections),
         (_, 1) => format!("`INCR`, {} connections, unpipelined", shape.connections),
         (_, depth) => format!("`INCR`, {} connections, {depth} deep", shape.connections),

@@ -2,7 +2,9 @@
 //!
 //! Knows samples, and Markdown. A table without figures is an empty string.
 
+use crate::load::commands::{REQUESTS, parts};
 use crate::load::expiry::Expiry;
+use crate::load::report::Latency;
 
 use super::contender::NAMES;
 use super::record::Sample;
@@ -136,6 +138,37 @@ pub(super) fn expiry(samples: &[&Sample]) -> String {
             if let Some(line) = expiry_line(&rounds) {
                 text.push_str(&format!("| {server} | {line} |\n"));
             }
+        }
+    }
+    text
+}
+
+/// Round trips of every command: median of the rounds. A server that does not know one has an empty cell.
+pub(super) fn commands(samples: &[&Sample]) -> String {
+    let servers: Vec<&str> = NAMES
+        .into_iter()
+        .filter(|&server| samples.iter().any(|sample| sample.server == server && !sample.commands.is_empty()))
+        .collect();
+    if servers.is_empty() {
+        return String::new();
+    }
+    let heads: Vec<String> = servers.iter().map(|server| format!("{server}, p50 | p99")).collect();
+    let mut text =
+        format!("\n| request | {} |\n|---|{}\n", heads.join(" | "), "---|---|".repeat(servers.len()));
+    for (_, request, _) in REQUESTS.iter().map(|line| parts(line)) {
+        let figure = |server: &str, pick: fn(&Latency) -> f64| {
+            let same = samples.iter().filter(|sample| sample.server == server);
+            let timed =
+                same.flat_map(|sample| sample.commands.iter().filter(|timed| timed.request == request));
+            let figures: Vec<f64> = timed.map(|timed| pick(&timed.latency)).collect();
+            spread(&figures).map_or_else(String::new, |spread| format!("{:.1}", spread.median))
+        };
+        let cells: Vec<String> = servers
+            .iter()
+            .flat_map(|server| [figure(server, |latency| latency.p50), figure(server, |latency| latency.p99)])
+            .collect();
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            text.push_str(&format!("| `{request}` | {} |\n", cells.join(" | ")));
         }
     }
     text

@@ -268,7 +268,7 @@ fn judge_one(samples: &[Sample], target: &Target, group: Group) -> Judged {
         Work::Keys(..) | Work::Partial(..) | Work::Among(_) | Work::Holding(..) | Work::Expiry(..) => {
             format!(", {work}")
         }
-        Work::Closed | Work::Calls | Work::Open | Work::Idle | Work::Growing(_) => String::new(),
+        Work::Closed | Work::Calls | Work::Open | Work::Idle | Work::Growing(_) | Work::Each => String::new(),
     };
     let met = value
         .map(|value| value.median <= target.bound && target.upper.is_none_or(|upper| value.high <= upper));

@@ -38,6 +38,8 @@ pub(super) enum Work {
     Growing(u64),
     /// So many keys that expire together, under load.
     Expiry(Due, u64),
+    /// One request of every command, one at a time.
+    Each,
 }
 
 /// As records name it.
@@ -57,6 +59,7 @@ impl fmt::Display for Work {
             Self::Holding(population, keys) => write!(f, "{keys} {}", shown(*population)),
             Self::Growing(keys) => write!(f, "up to {keys} {}", shown(Population::Articles)),
             Self::Expiry(Due::Spread, keys) => write!(f, "{keys} deadlines all over a second"),
+            Self::Each => f.write_str("each command"),
             Self::Expiry(Due::AtOnce, keys) => write!(f, "{keys} deadlines at once"),
         }
     }
@@ -91,7 +94,8 @@ impl Work {
             | Self::Among(_)
             | Self::Holding(..)
             | Self::Growing(_)
-            | Self::Expiry(..) => None,
+            | Self::Expiry(..)
+            | Self::Each => None,
         }
     }
 }

@@ -4,10 +4,11 @@
 //! a comparison is, or how processor time is measured. In reading order: what is asked ([`mix`], [`population`]) and what
 //! a reply must look like ([`reply`]), one connection ([`client`]), the saturating loop ([`closed`]) and the fixed-rate
 //! loop ([`open`]), what only holds connections ([`idle`], [`partial`]), what creates keys ([`grow`]) and sees them expire
-//! ([`expiry`]), what is reported ([`report`]), and the command line ([`role`]).
+//! ([`expiry`]), what times every command ([`commands`]), what is reported ([`report`]), and the command line ([`role`]).
 
 pub(crate) mod client;
 pub(crate) mod closed;
+pub(crate) mod commands;
 pub(crate) mod expiry;
 pub(crate) mod grow;
 pub(crate) mod idle;

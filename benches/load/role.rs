@@ -14,7 +14,7 @@ use super::closed::{self, Goal, Outcome};
 use super::mix::{Mix, Order, Source};
 use super::open::{self, Arrivals, PUNCTUAL, Pace};
 use super::report::{Latency, Own, Report};
-use super::{Fault, expiry, fault, grow, idle, nanos, partial};
+use super::{Fault, commands, expiry, fault, grow, idle, nanos, partial};
 
 /// Arguments of `load`.
 pub(crate) fn load_command() -> Command {
@@ -134,6 +134,16 @@ pub(crate) fn expiry_command() -> Command {
         .arg(real("limit").help("seconds after it, at most"))
 }
 
+/// Arguments of `commands`.
+pub(crate) fn commands_command() -> Command {
+    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64).range(1..)).required(true);
+    Command::new("commands")
+        .about("asks one request of every command, so often, on one connection, and says how long each takes")
+        .arg(port())
+        .arg(number("repetitions"))
+        .arg(number("seed").help("of the keys"))
+}
+
 fn port() -> Arg {
     Arg::new("port")
         .long("port")
@@ -224,6 +234,19 @@ pub(crate) fn run_expiry(
         seed: number("seed"),
     };
     expiry::watch(address(matches), &asked, input, output)
+}
+
+/// Runs `commands`.
+///
+/// # Errors
+/// See [`commands::time`].
+pub(crate) fn run_commands(
+    matches: &ArgMatches,
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> Result<(), Fault> {
+    let number = |name| *matches.get_one::<u64>(name).expect("both numbers are required");
+    commands::time(address(matches), (number("repetitions"), number("seed")), input, output)
 }
 
 /// Runs `load`: warm-up, then the measured part, then the report.

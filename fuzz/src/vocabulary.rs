@@ -31,6 +31,10 @@ enum Kind {
 
 use Kind::{Delta, Key, Option as Word, Time, Value};
 
+// Not the list of `tests/wire/differential/stream.rs`, and not one with it: here are the commands that the model knows, ours
+// among them, and the corpus names them by their places; there are those that Redis has, with arguments to which Redis and
+// this server have to answer alike. What either leaves out is named, and a test checks that.
+
 /// A command's name, its arguments, and those that may follow any number of times.
 type Spelling = (&'static str, &'static [Kind], &'static [Kind]);
 

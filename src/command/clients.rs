@@ -6,25 +6,10 @@ use crate::resp::integer;
 use super::client_list::{ClientFilter, ClientKind, Question, QuestionKind};
 use super::session::{BAD_NAME, Session, is_presentable};
 use super::texts::{SYNTAX, quotable};
-use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome, flow, help, introspect};
+use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome, flow, help};
 
 /// `CLIENT`
 pub static CLIENT: Command = Command {
-    name: "client",
-    arity: -2,
-    flags: Flags::NONE,
-    keys: Keys::NONE,
-    access: &[],
-    categories: &[],
-    tips: &[],
-    docs: Docs {
-        summary: "Commands about connections.",
-        since: "2.4.0",
-        group: "connection",
-        complexity: "Depends on subcommand.",
-        arguments: &[],
-    },
-    run: introspect::bare_container,
     subcommands: &[
         ID,
         INFO,
@@ -40,6 +25,7 @@ pub static CLIENT: Command = Command {
         flow::UNPAUSE,
         help::help_of("5.0.0", "connection", &["connection"]),
     ],
+    ..help::container("client", "Commands about connections.", "2.4.0", "connection")
 };
 
 const ID: Command = Command {

@@ -2,26 +2,12 @@
 //! accept is the host's business.
 
 use super::texts::{SYNTAX, quotable};
-use super::{Argument, Call, Command, ConfigError, Docs, Flags, Keys, Outcome, help, introspect};
+use super::{Argument, Call, Command, ConfigError, Docs, Flags, Keys, Outcome, help};
 
 /// `CONFIG`
 pub static CONFIG: Command = Command {
-    name: "config",
-    arity: -2,
-    flags: Flags::NONE,
-    keys: Keys::NONE,
-    access: &[],
-    categories: &[],
-    tips: &[],
-    docs: Docs {
-        summary: "Commands about the server's directives.",
-        since: "2.0.0",
-        group: "server",
-        complexity: "Depends on subcommand.",
-        arguments: &[],
-    },
-    run: introspect::bare_container,
     subcommands: &[GET, SET, RESETSTAT, help::help_of("5.0.0", "server", &[])],
+    ..help::container("config", "Commands about the server's directives.", "2.0.0", "server")
 };
 
 const GET: Command = Command {

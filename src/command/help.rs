@@ -1,7 +1,35 @@
-//! `HELP` of the containers, rendered from the command table alone.
+//! What containers have in common: a name that does nothing by itself, and `HELP`, rendered from the command table alone.
 
 use super::lookup::lookup;
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
+
+/// A container, to which its subcommands are still to be added.
+pub(super) const fn container(
+    name: &'static str,
+    summary: &'static str,
+    since: &'static str,
+    group: &'static str,
+) -> Command {
+    Command {
+        name,
+        arity: -2,
+        flags: Flags::NONE,
+        keys: Keys::NONE,
+        access: &[],
+        categories: &[],
+        tips: &[],
+        docs: Docs { summary, since, group, complexity: "Depends on subcommand.", arguments: &[] },
+        run: bare,
+        subcommands: &[],
+    }
+}
+
+/// Replies for a container that was called without a subcommand, should its arity ever let that through.
+pub(super) fn bare(call: &mut Call<'_>) -> Outcome {
+    let name = call.command.name.as_bytes();
+    call.reply.error_parts([b"ERR wrong number of arguments for '".as_slice(), name, b"' command"]);
+    Outcome::Done
+}
 
 /// The `HELP` subcommand of a container whose categories are `categories`.
 pub(super) const fn help_of(

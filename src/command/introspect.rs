@@ -26,21 +26,6 @@ pub static TIME: Command = Command {
 /// `FUNCTION FLUSH [ASYNC | SYNC]`: there are no functions, and so there is nothing to do. Test suites of
 /// clients clean up with it.
 pub static FUNCTION: Command = Command {
-    name: "function",
-    arity: -2,
-    flags: Flags::NONE,
-    keys: Keys::NONE,
-    access: &[],
-    categories: &[],
-    tips: &[],
-    docs: Docs {
-        summary: "Commands about functions, of which there are none.",
-        since: "7.0.0",
-        group: "scripting",
-        complexity: "Depends on subcommand.",
-        arguments: &[],
-    },
-    run: bare_container,
     subcommands: &[
         Command {
             name: "flush",
@@ -62,6 +47,7 @@ pub static FUNCTION: Command = Command {
         },
         help::help_of("7.0.0", "scripting", &["scripting"]),
     ],
+    ..help::container("function", "Commands about functions, of which there are none.", "7.0.0", "scripting")
 };
 
 /// First word of an HTTP request that a browser was tricked into sending; Redis closes such connections too.
@@ -74,7 +60,12 @@ const fn guard(name: &'static str, arity: i32) -> Command {
     Command {
         name,
         arity,
-        flags: Flags::HIDDEN.and(Flags::NO_AUTH).and(Flags::LOADING).and(Flags::STALE).and(Flags::AT_ONCE),
+        flags: Flags::HIDDEN
+            .and(Flags::NO_AUTH)
+            .and(Flags::LOADING)
+            .and(Flags::STALE)
+            .and(Flags::AT_ONCE)
+            .and(Flags::DROPS),
         keys: Keys::NONE,
         access: &[],
         categories: &[],
@@ -89,16 +80,6 @@ const fn guard(name: &'static str, arity: i32) -> Command {
         run: |_| Outcome::Drop,
         subcommands: &[],
     }
-}
-
-/// Replies for a container that was called without a subcommand, should its arity ever let that through.
-pub(super) fn bare_container(call: &mut Call<'_>) -> Outcome {
-    call.reply.error_parts([
-        b"ERR wrong number of arguments for '".as_slice(),
-        call.command.name.as_bytes(),
-        b"' command",
-    ]);
-    Outcome::Done
 }
 
 fn time(call: &mut Call<'_>) -> Outcome {

@@ -228,6 +228,8 @@ impl Flags {
 
     /// Its reply, or none, comes outside of the usual order: it is no part of a transaction.
     pub const LATER: Self = Self(1 << 18);
+    /// Ends a transaction without executing it, and so the memory that its requests take.
+    pub const DROPS: Self = Self(1 << 19);
 
     /// No command at all but a guard: known to look-up, shown by no list.
     pub const HIDDEN: Self = Self(1 << 14);

@@ -4,28 +4,13 @@ use crate::resp::encode::Encoder;
 use crate::resp::integer;
 use crate::table::Value;
 
-use super::help::help_of;
 use super::texts::{NOT_INTEGER, SYNTAX};
-use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome, introspect};
+use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome, help};
 
 /// `OBJECT`
 pub static OBJECT: Command = Command {
-    name: "object",
-    arity: -2,
-    flags: Flags::NONE,
-    keys: Keys::NONE,
-    access: &[],
-    categories: &[],
-    tips: &[],
-    docs: Docs {
-        summary: "Commands about how values are kept.",
-        since: "2.2.3",
-        group: "generic",
-        complexity: "Depends on subcommand.",
-        arguments: &[],
-    },
-    run: introspect::bare_container,
-    subcommands: &[ENCODING, FREQ, IDLETIME, REFCOUNT, help_of("6.2.0", "generic", &["keyspace"])],
+    subcommands: &[ENCODING, FREQ, IDLETIME, REFCOUNT, help::help_of("6.2.0", "generic", &["keyspace"])],
+    ..help::container("object", "Commands about how values are kept.", "2.2.3", "generic")
 };
 
 const ENCODING: Command = Command {
@@ -90,7 +75,7 @@ const OF_KEY: Command = Command {
     categories: &["keyspace"],
     tips: &["nondeterministic_output"],
     docs: ABOUT,
-    run: introspect::bare_container,
+    run: help::bare,
     subcommands: &[],
 };
 
@@ -100,22 +85,8 @@ const ABOUT: Docs =
 
 /// `MEMORY`
 pub static MEMORY: Command = Command {
-    name: "memory",
-    arity: -2,
-    flags: Flags::NONE,
-    keys: Keys::NONE,
-    access: &[],
-    categories: &[],
-    tips: &[],
-    docs: Docs {
-        summary: "Commands about memory.",
-        since: "4.0.0",
-        group: "server",
-        complexity: "Depends on subcommand.",
-        arguments: &[],
-    },
-    run: introspect::bare_container,
-    subcommands: &[DOCTOR, PURGE, STATS, USAGE, help_of("4.0.0", "server", &[])],
+    subcommands: &[DOCTOR, PURGE, STATS, USAGE, help::help_of("4.0.0", "server", &[])],
+    ..help::container("memory", "Commands about memory.", "4.0.0", "server")
 };
 
 const DOCTOR: Command = Command {
@@ -169,7 +140,7 @@ const OF_SERVER: Command = Command {
     categories: &[],
     tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
     docs: SERVED,
-    run: introspect::bare_container,
+    run: help::bare,
     subcommands: &[],
 };
 

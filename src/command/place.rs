@@ -13,7 +13,7 @@ use crate::table::{
 
 use super::listing::Words;
 use super::texts::WRONG_TYPE;
-use super::{Call, Tally};
+use super::{Call, Flags, Tally};
 
 mod held;
 
@@ -388,7 +388,8 @@ impl<'a> Call<'a> {
     }
 
     /// Runs `work` on every key of a command that takes keys up to its last argument, in order, with all their
-    /// segments locked from the first to the last. With `STEP` 2, each key's value comes along.
+    /// segments locked from the first to the last. With `STEP` 2, each key's value comes along. What it changes is one
+    /// group; of a request in parts, each part is one.
     pub fn at_each<const STEP: usize>(&mut self, mut work: impl FnMut(&mut Place<'_, 'a>, &'a [u8])) {
         const { assert!(STEP == 1 || STEP == 2, "keys alone, or keys and values in turn") };
         let first = usize::from(self.parts.is_none());
@@ -416,6 +417,11 @@ impl<'a> Call<'a> {
             }
         }
         let mut guards = self.table.lock_all(&set);
+        // What a command finds to be over by the way, where it only looks, goes by itself.
+        let writes = self.command.flags.has(Flags::WRITE);
+        if writes {
+            self.effects.begin();
+        }
         let mut turn = 0;
         while !groups[turn].members.is_empty() {
             groups[1 - turn].fill::<STEP>(self.table, &mut memo, &mut rest);
@@ -432,6 +438,9 @@ impl<'a> Call<'a> {
                 );
             }
             turn = 1 - turn;
+        }
+        if writes {
+            self.effects.end();
         }
         self.wait = self.wait.max(guards.changed());
     }

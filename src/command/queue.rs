@@ -143,11 +143,16 @@ impl Session {
         is_exec(command) && self.queue().is_some_and(writes)
     }
 
-    /// Whether a command may need memory, or ends a transaction that may.
+    /// Whether a command may need memory: for what it does, for what the transaction does that it executes, or, whatever
+    /// it is, for its place in the queue of a transaction.
     #[inline]
     pub fn needs_memory(&self, command: &Command) -> bool {
-        let needs = |queue: &Queue| queue.requests.iter().any(|it| it.command.flags.has(Flags::DENYOOM));
-        command.flags.has(Flags::DENYOOM) || is_exec(command) && self.queue().is_some_and(needs)
+        let Some(queue) = self.queue() else { return command.flags.has(Flags::DENYOOM) };
+        if is_exec(command) {
+            return queue.requests.iter().any(|it| it.command.flags.has(Flags::DENYOOM));
+        }
+        // What ends the transaction frees memory; what may not be part of one is refused for that.
+        !command.flags.has(Flags::DROPS) && !command.flags.has(Flags::NO_MULTI)
     }
 
     /// Queues a request of a transaction, of which all together may take `most` bytes.

@@ -239,7 +239,7 @@ pub static RESET: Command = Command {
 };
 
 /// Of those that end a transaction rather than being part of it.
-const ENDS: Flags = GREETS.and(Flags::AT_ONCE);
+const ENDS: Flags = GREETS.and(Flags::AT_ONCE).and(Flags::DROPS);
 
 const GREETS: Flags = Flags::NOSCRIPT
     .and(Flags::LOADING)

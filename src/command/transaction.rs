@@ -53,7 +53,7 @@ pub static EXEC: Command = Command {
 pub static DISCARD: Command = Command {
     name: "discard",
     arity: 1,
-    flags: BEGINS,
+    flags: BEGINS.and(Flags::DROPS),
     keys: Keys::NONE,
     access: &[],
     categories: &["transaction"],

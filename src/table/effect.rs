@@ -122,7 +122,8 @@ pub trait EffectSink {
     fn record(&mut self, effect: Effect<'_>) -> Lsn;
 
     /// What is recorded from here to [`EffectSink::end`] is one group, to be done again as a whole or not at all: the
-    /// changes of a transaction. Groups do not nest.
+    /// changes of a transaction, of a command with several, of a part of a request in parts. It may be empty. Groups do
+    /// not nest.
     fn begin(&mut self) {}
 
     /// The group that was begun is complete. The locks under which it was recorded are still held.

@@ -4,7 +4,7 @@ use tallyring::command::Flags;
 use tallyring::command::lookup::visible;
 use tallyring::table::{Table, Used, Value};
 
-use super::{Random, Server};
+use super::server::{Random, Server};
 
 /// A request of a writing command, on few keys, with arguments that often fit and sometimes do not.
 fn request(name: &str, random: &mut Random) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tallyring::limits::KEY_BYTES;
 
-use super::{Random, Server, shown};
+use super::server::{Random, Server, shown};
 
 #[test]
 fn several_fields_are_one_group_of_effects() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Random, Server};
+use super::server::{Random, Server};
 
 /// A counter or a text.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! All keys together: walked over, listed, renamed.
 
-use super::{Server, arguments};
+use super::server::{Server, arguments};
 
 /// Every key that stays is listed by a scan, whatever comes and goes meanwhile, and none twice.
 #[test]

@@ -106,6 +106,12 @@ impl Client {
         self.expect_to(words, reply.as_ref());
     }
 
+    /// Sends a request of these words.
+    #[track_caller]
+    pub(crate) fn send_words(&mut self, words: &str) {
+        self.send(request(&split_words(words)));
+    }
+
     /// Plays a session: `> INCR n` sends a request of these words, `< :1` expects a line with its line end.
     /// A word in double quotes may hold blanks; `\r`, `\n` and `\\` mean what they do in Rust.
     #[track_caller]

@@ -2,12 +2,7 @@
 
 use crate::server::{Engine, Server};
 
-on_every_engine![
-    fields_are_counted,
-    a_row_changes_as_a_whole_or_not_at_all,
-    hashes_and_strings_do_not_mix,
-    hashes_are_maps_in_the_third_version,
-];
+on_every_engine![fields_are_counted, hashes_and_strings_do_not_mix, hashes_are_maps_in_the_third_version,];
 
 fn fields_are_counted(engine: Engine) {
     let server = Server::start(engine);
@@ -35,38 +30,6 @@ fn fields_are_counted(engine: Engine) {
          < :3
          > EXISTS page
          < :0",
-    );
-}
-
-fn a_row_changes_as_a_whole_or_not_at_all(engine: Engine) {
-    let server = Server::start(engine);
-    server.connect().talk(
-        "> HMINCRBY day hits 1 bytes 512
-         < *2
-         < :1
-         < :512
-         > HSET day full 9223372036854775807
-         < :1
-         > HMINCRBY day hits 1 full 1
-         < -ERR increment or decrement would overflow
-         > HGET day hits
-         < $1
-         < 1
-         > HINCREX day hits BYINT 5 UBOUND 3 SATURATE
-         < *2
-         < :3
-         < :2
-         > HGETSET day hits 0
-         < $1
-         < 3
-         > HGETDEL day FIELDS 2 hits bytes
-         < *2
-         < $1
-         < 0
-         < $3
-         < 512
-         > HLEN day
-         < :1",
     );
 }
 

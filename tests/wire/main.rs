@@ -1,12 +1,12 @@
 //! The server as its clients see it: the real program is started and spoken to in bytes.
 //!
 //! Each test reads like a terminal session and is stamped on every engine that is compiled in. `server` starts
-//! the program, `client` speaks; then a file per concern. Everything but `ours`, `hostile` and `ladder` holds for
-//! Redis 7.0.15 too:
+//! the program, `client` speaks; then a file per concern. Everything but `ours`, `examples`, `hostile` and `ladder`
+//! holds for Redis 7.0.15 too:
 //!
 //! ```text
 //! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- \
-//!     --skip ours:: --skip hostile:: --skip ladder:: --skip epoll_only::
+//!     --skip ours:: --skip examples:: --skip hostile:: --skip ladder:: --skip epoll_only::
 //! ```
 
 /// Stamps tests on one engine, in a module of its own.
@@ -58,6 +58,7 @@ mod delivery;
 mod differential;
 #[cfg(not(any(feature = "uring", feature = "tokio-uring")))]
 mod epoll_only;
+mod examples;
 #[cfg(any(all(feature = "uring", feature = "epoll"), not(any(feature = "uring", feature = "tokio-uring"))))]
 mod filter;
 mod flow;

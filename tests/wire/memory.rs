@@ -7,11 +7,13 @@ use crate::server::{Engine, Server, wait_until};
 on_every_engine![
     commands_that_need_memory_are_refused,
     transactions_that_need_memory_are_refused_whole,
+    transactions_are_not_queued_without_memory,
     the_key_with_the_nearest_deadline_goes_first,
     keys_go_away_without_being_touched,
 ];
 
-const REFUSED: &str = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+/// To what may need memory where there is none.
+pub(crate) const REFUSED: &str = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
 
 /// A field of `INFO` that is a number.
 fn figure(client: &mut Client, name: &str) -> u64 {
@@ -32,17 +34,12 @@ fn commands_that_need_memory_are_refused(engine: Engine) {
         "INCR n",
         "DECRBY n 2",
         "INCRBYFLOAT n 1",
-        "INCREX n",
-        "MINCRBY n 1",
         "MSET a 1",
         "APPEND n 1",
         "SETRANGE n 0 1",
         "GETSET n 1",
         "HSET h f 2",
         "HINCRBY h f 1",
-        "HMINCRBY h f 1",
-        "HINCREX h f",
-        "HGETSET h f 1",
         "COPY n m",
     ] {
         client.ask_words(request, REFUSED);
@@ -91,15 +88,62 @@ fn transactions_that_need_memory_are_refused_whole(engine: Engine) {
          < -OOM command not allowed when used memory > 'maxmemory'.
          > EXEC
          < -EXECABORT Transaction discarded because of previous errors.
+         > EXEC
+         < -ERR EXEC without MULTI",
+    );
+    set_most(&mut operator, 0);
+    // What reads alone is executed, if it was queued before.
+    client.talk("> MULTI\n< +OK\n> GET n\n< +QUEUED");
+    set_most(&mut operator, 1);
+    client.talk("> EXEC\n< *1\n< $1\n< 5");
+}
+
+fn transactions_are_not_queued_without_memory(engine: Engine) {
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    client.talk("> SET n 5\n< +OK");
+    set_most(&mut client, 1);
+    // Whatever it is, it would take memory until `EXEC`.
+    for words in [
+        "GET n",
+        "DEL n",
+        "PING",
+        "MULTI",
+        "WATCH n",
+        "UNWATCH",
+        "HELLO 3",
+        "CLIENT LIST",
+        "INFO",
+        "SELECT 0",
+    ] {
+        client.talk("> MULTI\n< +OK");
+        client.ask_words(words, REFUSED);
+        client.talk("> EXEC\n< -EXECABORT Transaction discarded because of previous errors.");
+    }
+    // What is no request, or may not be queued, is refused for that.
+    client.talk("> MULTI\n< +OK");
+    client.ask_words("NOSUCH", "-ERR unknown command 'NOSUCH', with args beginning with: \r\n");
+    client.talk(
+        "> GET
+         < -ERR wrong number of arguments for 'get' command
+         > SHUTDOWN
+         < -ERR Command not allowed inside a transaction
+         > DISCARD
+         < +OK
          > MULTI
          < +OK
-         > GET n
-         < +QUEUED
          > EXEC
-         < *1
-         < $1
-         < 5",
+         < *0
+         > MULTI
+         < +OK
+         > RESET
+         < +RESET
+         > MULTI
+         < +OK
+         > QUIT
+         < +OK",
     );
+    client.expect_closed();
 }
 
 fn the_key_with_the_nearest_deadline_goes_first(engine: Engine) {

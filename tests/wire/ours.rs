@@ -1,6 +1,7 @@
 //! What differs from Redis: our own commands, one database, and what `INFO` says about engines.
 
 use crate::client::{Arrival, bulk, request};
+use crate::memory::REFUSED;
 use crate::server::{Engine, PATIENCE, Server, wait_until};
 use crate::session::hello;
 
@@ -14,6 +15,9 @@ on_every_engine![
     windows_slide,
     increments_are_applied_once,
     a_batch_of_any_size_is_applied_once,
+    a_row_changes_as_a_whole_or_not_at_all,
+    memory_is_told_of_inside_transactions,
+    our_commands_are_refused_without_memory,
     only_database_zero_exists,
     keys_are_bounded,
     values_are_bounded,
@@ -245,6 +249,76 @@ fn a_batch_of_any_size_is_applied_once(engine: Engine) {
         client.expect(format!("*2\r\n:{applied}\r\n*{PAIRS}\r\n{replies}"));
     }
     client.talk("> DBSIZE\n< :50000");
+}
+
+fn a_row_changes_as_a_whole_or_not_at_all(engine: Engine) {
+    let server = Server::start(engine);
+    server.connect().talk(
+        "> HMINCRBY day hits 1 bytes 512
+         < *2
+         < :1
+         < :512
+         > HSET day full 9223372036854775807
+         < :1
+         > HMINCRBY day hits 1 full 1
+         < -ERR increment or decrement would overflow
+         > HGET day hits
+         < $1
+         < 1
+         > HINCREX day hits BYINT 5 UBOUND 3 SATURATE
+         < *2
+         < :3
+         < :2
+         > HGETSET day hits 0
+         < $1
+         < 3
+         > HGETDEL day FIELDS 2 hits bytes
+         < *2
+         < $1
+         < 0
+         < $3
+         < 512
+         > HLEN day
+         < :1",
+    );
+}
+
+fn memory_is_told_of_inside_transactions(engine: Engine) {
+    let server = Server::start(engine);
+    server.connect().talk(
+        "> MULTI
+         < +OK
+         > MEMORY DOCTOR
+         < +QUEUED
+         > EXEC
+         < *1
+         < $42
+         < No memory issue is found in this instance.",
+    );
+}
+
+fn our_commands_are_refused_without_memory(engine: Engine) {
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    client.talk("> SET n 5\n< +OK\n> HSET h f 1\n< :1\n> CONFIG SET maxmemory 1\n< +OK");
+    for words in
+        ["INCREX n", "MINCRBY n 1", "HMINCRBY h f 1", "HINCREX h f", "HGETSET h f 1", "CL.THROTTLE r 1 1 1"]
+    {
+        client.ask_words(words, REFUSED);
+    }
+    client.talk(
+        "> HGETDEL h FIELDS 1 f
+         < *1
+         < $1
+         < 1
+         > CL.PEEK r 1 1 1
+         < *5
+         < :0
+         < :2
+         < :1
+         < :-1
+         < :1",
+    );
 }
 
 fn only_database_zero_exists(engine: Engine) {

@@ -96,6 +96,8 @@ enum Kind {
 
 use Kind::{Expiration, Field, Float, Int, Key, Offset, Options, Time, Value, Words};
 
+// Not the list of `fuzz/src/vocabulary.rs`: see there.
+
 /// A command's name, its arguments, and those that may follow up to three times.
 type Spelling = (&'static str, &'static [Kind], &'static [Kind]);
 

@@ -1,14 +1,21 @@
-//! The documents name all there is: README.md every command, it or the example configuration every directive.
+//! The documents name all there is: README.md every command, it or the example configuration every directive, and
+//! `docs/commands.md` what the command table says of each.
 //!
 //! Knows the server's own lists of both; reads the documents as text.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+mod commands;
+
+/// Where a document of the package is.
+fn path(document: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(document)
+}
 
 /// A document of the package.
 fn read(document: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {document}: {error}"))
+    fs::read_to_string(path(document)).unwrap_or_else(|error| panic!("cannot read {document}: {error}"))
 }
 
 /// Whether `name` stands in `text` as a word of its own; a hyphen or underscore next to it makes another word.
