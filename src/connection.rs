@@ -248,6 +248,8 @@ pub struct Connection {
     pub outgoing: Option<Box<Outgoing>>,
     /// Position that the unsent replies wait for.
     pub wait: Lsn,
+    /// It is on the worker's list of those whose replies wait for that.
+    pub is_unsafe: bool,
     /// Distinguishes this connection from earlier ones in its slot.
     pub generation: u32,
     /// Turn in which `turn_bytes` were executed.
@@ -289,6 +291,7 @@ impl Connection {
             stream: None,
             outgoing: None,
             wait: 0,
+            is_unsafe: false,
             generation,
             turn: 0,
             turn_bytes: 0,
@@ -334,8 +337,14 @@ impl Connection {
             && (!self.stalled || self.overrun)
     }
 
-    /// What it wants, `durable` being the position up to which changes are safe.
-    pub fn wants(&self, durable: Lsn) -> Wants {
+    /// Whether there are replies that wait until changes beyond `safe` are safe too.
+    #[inline]
+    pub fn waits_for(&self, safe: Lsn) -> bool {
+        self.wait > safe && self.unsent() > 0
+    }
+
+    /// What it wants, `safe` being the position up to which changes are safe.
+    pub fn wants(&self, safe: Lsn) -> Wants {
         let patient = !self.stalled || self.overrun;
         let read = match self.phase {
             Phase::Open => {
@@ -345,7 +354,7 @@ impl Connection {
             Phase::Closing => false,
         };
         let send =
-            self.phase != Phase::Closing && self.wait <= durable && self.unsent() > 0 && !self.in_flight();
+            self.phase != Phase::Closing && self.wait <= safe && self.unsent() > 0 && !self.in_flight();
         let end = match self.phase {
             Phase::Open if self.draining => End::Receive,
             Phase::Open | Phase::Finishing => End::Open,

@@ -2,13 +2,19 @@
 //! about serving.
 
 use std::env;
-use std::io::{self, Write};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 use tallyring::config::{Config, Exit, Invocation};
+use tallyring::tools::{self, Terminal};
 use tallyring::{logging, server};
 
 fn main() -> ExitCode {
-    let exit = match Config::from_args(env::args_os().skip(1)) {
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    if let Some(exit) = run_tool(&args) {
+        return ExitCode::from(exit.code());
+    }
+    let exit = match Config::from_args(args) {
         Ok(Invocation::Run(config)) => run(*config),
         Ok(Invocation::CheckOnly(config)) => {
             for warning in &config.warnings {
@@ -23,6 +29,20 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit.code())
+}
+
+/// Runs the tool that the arguments name. `None`: they name none.
+fn run_tool(args: &[OsString]) -> Option<Exit> {
+    let (out, err) = (&mut io::stdout(), &mut io::stderr());
+    let watched = err.is_terminal();
+    let outcome = tools::run(args, &mut Terminal { out, err, watched })?;
+    Some(outcome.map_or_else(
+        |error| {
+            complain(&error.line);
+            error.exit
+        },
+        |()| Exit::Ok,
+    ))
 }
 
 /// Serves until told to stop.

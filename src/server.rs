@@ -4,8 +4,14 @@
 //! its own; the first one has the listeners and deals connections out to whichever serves the fewest, which
 //! keeps workers even at a handful of connections, as hashing over sockets with `SO_REUSEPORT` does not.
 
+mod idle;
+#[cfg(feature = "uring")]
+mod linked;
 mod listen;
+mod loading;
+mod persistence;
 mod settings;
+mod snapshots;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -30,6 +36,8 @@ use crate::table::Table;
 use crate::worker::{Bell, Identity, Message, Post, Shared, Worker};
 
 use listen::Listeners;
+use persistence::Keeper;
+use snapshots::Snapshots;
 
 /// Why the server did not start, or could not go on. One line for the operator.
 #[derive(Debug)]
@@ -72,12 +80,15 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// SIGTERM and SIGINT are taken by the control thread alone. Threads started later inherit this.
+/// SIGTERM and SIGINT are taken by the control thread alone. Threads started later inherit this, and that nobody takes
+/// SIGXFSZ: a file that may not grow (`ulimit -f`) is to be an error of the write, as a full disk is, and not the end.
 fn block_signals() -> Result<SigSet, ServerError> {
+    let failed = |errno| ServerError::new(format!("cannot block signals: {errno}"));
+    SigSet::from(Signal::SIGXFSZ).thread_block().map_err(failed)?;
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
-    signals.thread_block().map_err(|errno| ServerError::new(format!("cannot block signals: {errno}")))?;
+    signals.thread_block().map_err(failed)?;
     Ok(signals)
 }
 
@@ -88,6 +99,9 @@ pub struct Server {
     workers: Vec<thread::JoinHandle<()>>,
     ended: Receiver<usize>,
     listeners: Listeners,
+    keeper: Option<Keeper>,
+    snapshots: Option<Snapshots>,
+    clock: Clock,
 }
 
 impl Server {
@@ -100,8 +114,10 @@ impl Server {
             engine::choose(&wanted(&config)).map_err(ServerError::new)?;
         let workers = seats.len();
         raise_open_files(&mut config);
-        let (listeners, sockets) = listen::listen(&config)?;
         let clock = Clock::system();
+        // Before anything listens: another server may have the directory.
+        let data = if config.appendonly { Some(persistence::Data::open(&config, &clock)?) } else { None };
+        let (listeners, sockets) = listen::listen(&config)?;
         let mut posts = Vec::new();
         let mut inboxes = Vec::new();
         for _ in 0..workers {
@@ -111,9 +127,11 @@ impl Server {
             inboxes.push((bell, mail));
         }
         let identity = identity(&config, engine, &clock);
-        let settings = settings::Directives::new(config);
-        let shared = Shared::new(Table::new(), Box::new(settings), posts.into_boxed_slice(), identity);
+        let directives = Arc::new(settings::Directives::new(config));
+        let settings = Box::new(Arc::clone(&directives));
+        let shared = Shared::new(Table::new(), settings, posts.into_boxed_slice(), identity);
         let shared = Arc::new(shared);
+        shared.set_loading(data.is_some());
         start_trimmer(&shared)?;
         let (end, ended) = channel();
         let mut sockets = Some(sockets);
@@ -134,23 +152,31 @@ impl Server {
             threads
                 .push(thread.map_err(|error| ServerError::new(format!("cannot start a thread: {error}")))?);
         }
+        let (keeper, snapshots) =
+            data.map(|data| data.on(engine).load(&shared, &directives, &clock)).transpose()?.unzip();
+        shared.set_loading(false);
         if let Some(fallback) = fallback {
             log::warn!("{fallback}");
         }
         log::info!(
-            "tallyring {} ready: engine {} ({}), {workers} {}, listening on {}; data is kept in memory only and is \
-             gone when the server ends",
+            "tallyring {} ready: engine {} ({}), {workers} {}, listening on {}{}",
             env!("CARGO_PKG_VERSION"),
             engine.name(),
             engine.rung(),
             if workers == 1 { "worker" } else { "workers" },
             listeners.names(),
+            if keeper.is_some() {
+                ""
+            } else {
+                "; data is kept in memory only and is gone when the server ends"
+            },
         );
-        Ok(Self { shared, workers: threads, ended, listeners })
+        Ok(Self { shared, workers: threads, ended, listeners, keeper, snapshots, clock })
     }
 
     /// Drains and ends: what has arrived is answered; connections that take longer than that are cut.
     pub fn stop(self) {
+        let began_ms = self.clock.monotonic_ms();
         self.tell(|| Message::Drain);
         let mut remaining = self.workers.len();
         let mut patience = Duration::from_secs(limits::DRAIN_SECONDS);
@@ -170,6 +196,12 @@ impl Server {
                 log::error!("a worker has panicked");
             }
         }
+        if let Some(snapshots) = self.snapshots {
+            snapshots.end(began_ms);
+        }
+        if let Some(keeper) = self.keeper {
+            keeper.end();
+        }
         self.listeners.remove_files();
     }
 
@@ -179,9 +211,10 @@ impl Server {
     }
 
     fn tell(&self, message: impl Fn() -> Message) {
-        for post in &self.shared.posts {
-            // A full mailbox is being read: the worker makes room.
-            while post.send(message()).is_err() && !self.workers.iter().all(thread::JoinHandle::is_finished) {
+        for (post, worker) in self.shared.posts.iter().zip(&self.workers) {
+            // A full mailbox is being read: the worker makes room. One that has ended reads none, and others are still to
+            // be told.
+            while post.send(message()).is_err() && !worker.is_finished() {
                 thread::yield_now();
             }
         }

@@ -16,6 +16,9 @@ mod patience;
 mod pause;
 mod questions;
 mod refusals;
+mod safe;
+mod saving;
+mod scribe;
 mod strangers;
 mod stream;
 #[cfg(test)]
@@ -37,11 +40,17 @@ use crate::connection::{Client, Connection, Peer, Phase, Spare, Wants};
 use crate::limits::{self, Limits};
 use crate::resp::encode::Encoder;
 use crate::table::Sweep;
+use crate::table::effect::Lsn;
 
 pub use admission::TOO_MANY;
 use batch::Batch;
-pub use mailbox::{Bell, Counts, Dealt, Identity, Message, Post, Readings, Settings, Shared, Stats};
+pub use mailbox::{
+    Bell, Counts, Dealt, Identity, Journal, Message, Post, Readings, Rest, Settings, Shared, Stats,
+};
+use pause::Waiting;
 use questions::Questions;
+pub use saving::{Begun, Busy, Running, SaveFacts, Saves, Wish};
+use scribe::Desk;
 
 /// Names one connection of one worker, for as long as it lives and not a moment longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,16 +120,30 @@ pub struct Worker {
     /// Its way through the table, what is due there, and whether it has come to an end.
     sweep: Sweep,
     sweeping: bool,
+    /// Monotonic milliseconds before which it does not go on, since nothing can be journalled.
+    sweep_at_ms: u64,
     /// Connections whose wants may have changed.
     changed: VecDeque<Token>,
     /// Connections that had their share of the turn.
     throttled: VecDeque<Token>,
+    /// What it has for writing to the journal.
+    desk: Desk,
+    /// Connections whose next request the journal had no space for.
+    unwritten: VecDeque<Token>,
+    /// The first of them has its turn.
+    first_in_line: bool,
+    /// Connections whose replies wait until what they show is safe, and the least position up to which it was when one of
+    /// them was looked at.
+    waiting_for: Lsn,
+    unsafe_replies: Vec<Token>,
     /// Connections whose replies wait to leave before more is executed.
     stalled: VecDeque<Token>,
     /// Connections whose next request waits for the end of a pause.
     paused: VecDeque<Token>,
-    /// Connections that are told after a time that there are no replicas.
-    waiting: Vec<(u64, Token)>,
+    /// Connections whose reply comes later.
+    waiting: Vec<Waiting>,
+    /// Connections that wait for the end of a snapshot, with its number.
+    savers: Vec<(u64, Token)>,
     /// Where replies go that nobody wants.
     scratch: Vec<u8>,
     /// Connections that linger, with the time at which that ends; in order, since all linger equally long.
@@ -165,11 +188,18 @@ impl Worker {
             questions: Questions::default(),
             sweep: Sweep::of_thread(id),
             sweeping: false,
+            sweep_at_ms: 0,
             changed: VecDeque::with_capacity(256),
             throttled: VecDeque::with_capacity(256),
+            desk: Desk::default(),
+            unwritten: VecDeque::new(),
+            first_in_line: false,
+            waiting_for: Lsn::MAX,
+            unsafe_replies: Vec::new(),
             stalled: VecDeque::with_capacity(256),
             paused: VecDeque::new(),
             waiting: Vec::new(),
+            savers: Vec::new(),
             scratch: Vec::with_capacity(limits::SCRATCH_BYTES),
             lingering: VecDeque::new(),
             strangers: VecDeque::new(),
@@ -284,8 +314,11 @@ impl Worker {
                 self.resume(token);
             }
         }
+        self.check_unwritten();
+        self.check_safe();
         self.check_paused();
         self.check_waiting();
+        self.check_saved();
         self.check_stalled();
         self.check_lingering();
         self.check_strangers();
@@ -329,6 +362,7 @@ impl Worker {
         if let Some(connection) = self.get(token) {
             connection.eof = true;
             self.check_waiting();
+            self.check_saved();
             self.settle(token);
         }
     }
@@ -392,7 +426,9 @@ impl Worker {
                 Message::ConfigChanged => self.reload(),
                 // The next turn, which this mail has brought about, looks for itself.
                 Message::Unpaused => {}
-                Message::Durable => self.list_all(),
+                Message::Saved => self.check_saved(),
+                // The next turn looks for itself, as above.
+                Message::Durable => {}
                 Message::Drain => self.drain(),
                 Message::Cut => {
                     self.draining = true;
@@ -420,9 +456,14 @@ impl Worker {
     /// What a connection wants. `None`: there is no such connection any more.
     #[inline]
     pub fn wants(&mut self, token: Token) -> Option<Wants> {
-        // Acquire: pairs with the Release of whoever publishes the durable position.
-        let durable = self.shared.durable.load(Ordering::Acquire);
-        self.get(token).map(|connection| connection.wants(durable))
+        let reached = self.shared.reached(self.limits.sync);
+        let connection = self.get(token)?;
+        let wants = connection.wants(reached);
+        if connection.waits_for(reached) && !std::mem::replace(&mut connection.is_unsafe, true) {
+            self.unsafe_replies.push(token);
+            self.waiting_for = self.waiting_for.min(reached);
+        }
+        Some(wants)
     }
 
     /// Whether replies of a connection have not left, be it that they wait or that they are in flight.
@@ -450,44 +491,12 @@ impl Worker {
             self.released = 0;
             self.shared.ask_for_trim();
         }
-        let mut wait = None;
-        let mut at_most = |ms: u64| wait = Some(wait.map_or(ms, |other: u64| other.min(ms)));
-        if !self.throttled.is_empty() {
-            at_most(0);
+        if let Some(ring) = self.shared.ring() {
+            // A worker that sleeps, or has ended, would keep from others what it does not need.
+            self.desk.leave(ring);
         }
-        if !self.outbox.is_empty() {
-            at_most(1);
-        }
-        if let Some(ms) = self.table_wait_ms() {
-            at_most(ms);
-        }
-        if !self.stalled.is_empty() {
-            at_most(limits::UNSENT_PATIENCE_MS);
-        }
-        if !self.paused.is_empty() {
-            at_most(self.shared.pause.over_in(self.now_ms));
-        }
-        if let Some(until) = self.waiting.iter().map(|(until, _)| *until).min().filter(|it| *it < u64::MAX) {
-            at_most(until.saturating_sub(self.now_ms));
-        }
-        if let Some((until, _)) = self.lingering.front() {
-            at_most(until.saturating_sub(self.now_ms) + 1);
-        }
-        // Those that have authenticated or gone meanwhile are not waited for.
-        while let Some(&(until, token)) = self.strangers.front() {
-            if self.get(token).is_some_and(|connection| !connection.session.authenticated) {
-                at_most(until.saturating_sub(self.now_ms));
-                break;
-            }
-            self.strangers.pop_front();
-        }
-        if self.limits.idle_seconds > 0 && !self.connections.is_empty() {
-            at_most(patience::IDLE_STEP_MS);
-        }
-        if self.draining {
-            at_most(patience::DRAIN_STEP_MS);
-        }
-        wait.map(Duration::from_millis)
+        let is_safe_now = self.call_the_journal();
+        self.longest_wait(is_safe_now)
     }
 
     /// Encodes an error as the connection's last reply.

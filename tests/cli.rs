@@ -146,19 +146,10 @@ fn flags_override_the_file() {
 #[test]
 fn a_flag_mends_what_a_file_would_be_refused_for() {
     let files = Files::new();
-    let path = files.write("t.conf", "daemonize yes\nappendonly yes\nmaxmemory-policy allkeys-lru\n");
+    let path = files.write("t.conf", "daemonize yes\nmaxmemory-policy allkeys-lru\n");
     assert!(refused(&[&path]).starts_with(&format!("{path}:1: daemonize: ")));
-    assert!(refused(&[&path, "--daemonize", "no"]).starts_with(&format!("{path}:2: appendonly: ")));
-    let mended = [
-        "--check-config",
-        &path,
-        "--daemonize",
-        "no",
-        "--appendonly",
-        "no",
-        "--maxmemory-policy",
-        "noeviction",
-    ];
+    assert!(refused(&[&path, "--daemonize", "no"]).starts_with(&format!("{path}:2: maxmemory-policy: ")));
+    let mended = ["--check-config", &path, "--daemonize", "no", "--maxmemory-policy", "noeviction"];
     assert!(fine(&mended).contains("ignored: daemonize\n"));
 }
 
@@ -270,7 +261,6 @@ fn a_password_is_not_repeated() {
 #[test]
 fn what_this_version_cannot_promise_is_refused_with_the_reason() {
     for (line, reason) in [
-        ("appendonly yes", "this version keeps its data in memory only; set appendonly no"),
         ("maxmemory-policy allkeys-lru", "set volatile-ttl or noeviction"),
         ("cluster-enabled yes", "set cluster-enabled no"),
         ("replicaof 10.0.0.1 6379", "does not replicate"),
@@ -292,8 +282,6 @@ fn what_this_version_cannot_promise_is_refused_with_the_reason() {
             "{line}: {message}"
         );
     }
-    let line = refused(&["--appendonly", "yes"]);
-    assert_eq!(line, "--appendonly: this version keeps its data in memory only; set appendonly no");
 }
 
 #[test]
@@ -342,8 +330,6 @@ fn what_means_nothing_here_is_accepted_and_named_once() {
 
 #[test]
 fn promises_that_are_kept_in_part_get_a_warning() {
-    assert!(warnings_of_file("save 3600 1\nsave 300 10\n").contains("takes no snapshots"));
-    assert_eq!(warnings_of_file("save 3600 1\nsave \"\"\n"), "");
     assert!(warnings_of_file("databases 16\n").contains("only database 0 exists"));
     assert_eq!(warnings_of_file("databases 1\n"), "");
     assert!(

@@ -15,6 +15,8 @@ use text::Reply;
 /// Commands that are not modelled: they tell about this server, or about the moment.
 pub const NOT_MODELLED: &[&str] = &[
     "auth",
+    "bgrewriteaof",
+    "bgsave",
     "client",
     "config",
     "command",
@@ -27,9 +29,11 @@ pub const NOT_MODELLED: &[&str] = &[
     "quit",
     "reset",
     "role",
+    "save",
     "shutdown",
     "time",
     "wait",
+    "waitaof",
     "wget",
     "wincrby",
     // Compared with Redis itself, live and by transcripts.

@@ -8,7 +8,7 @@ use super::resolve::subcommand;
 use super::{Argument, Command, Flags, Keys};
 
 /// Flags as `COMMAND INFO` names them, in Redis' order. Those that are ours alone are not shown.
-const FLAG_NAMES: [(Flags, &str); 13] = [
+const FLAG_NAMES: [(Flags, &str); 14] = [
     (Flags::WRITE, "write"),
     (Flags::READONLY, "readonly"),
     (Flags::DENYOOM, "denyoom"),
@@ -20,6 +20,7 @@ const FLAG_NAMES: [(Flags, &str); 13] = [
     (Flags::SKIP_SLOWLOG, "skip_slowlog"),
     (Flags::FAST, "fast"),
     (Flags::NO_AUTH, "no_auth"),
+    (Flags::NO_ASYNC_LOADING, "no_async_loading"),
     (Flags::NO_MULTI, "no_multi"),
     (Flags::ALLOW_BUSY, "allow_busy"),
 ];

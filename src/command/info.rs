@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use super::save::SaveFacts;
 use super::session::SERVER_VERSION;
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
 use crate::table::Census;
@@ -111,10 +112,12 @@ pub struct Facts {
     pub keys: usize,
     /// Keys with a deadline.
     pub keys_with_deadline: usize,
-    /// Changes since the start; nothing is saved yet.
+    /// Changes since the start.
     pub changes: u64,
-    /// Unix time of the last save, or of the start.
-    pub last_save_unix_s: u64,
+    /// What was saved is being read.
+    pub loading: bool,
+    /// How saving stands.
+    pub saving: SaveFacts,
     /// Seconds of system time of the process.
     pub cpu_sys_s: f64,
     /// Seconds of user time of the process.
@@ -329,20 +332,37 @@ fn memory(text: &mut Text<'_>) {
 }
 
 fn persistence(text: &mut Text<'_>) {
-    text.zeros(&["loading", "async_loading"]);
-    text.field("rdb_changes_since_last_save", text.facts.changes);
-    text.zeros(&["rdb_bgsave_in_progress"]);
-    text.field("rdb_last_save_time", text.facts.last_save_unix_s);
-    text.field("rdb_last_bgsave_status", "ok");
-    text.field("rdb_last_bgsave_time_sec", -1);
-    text.field("rdb_current_bgsave_time_sec", -1);
-    text.zeros(&["rdb_saves", "rdb_last_cow_size"]);
-    text.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
-    text.field("aof_last_rewrite_time_sec", -1);
-    text.field("aof_current_rewrite_time_sec", -1);
-    text.field("aof_last_bgrewrite_status", "ok");
-    text.field("aof_last_write_status", "ok");
+    let (facts, saving) = (text.facts, &text.facts.saving);
+    let flag = u8::from;
+    let (ok, seconds) =
+        (|failed| if failed { "err" } else { "ok" }, |s: Option<u64>| s.map_or(-1, u64::cast_signed));
+    // Of a snapshot that is to shorten the journal, the fields of the append-only file tell.
+    let running = saving.running.filter(|running| !running.rewrites);
+    let rewriting = saving.running.filter(|running| running.rewrites);
+    text.field("loading", flag(facts.loading));
+    text.zeros(&["async_loading"]);
+    text.field("rdb_changes_since_last_save", facts.changes.saturating_sub(saving.saved_changes));
+    text.field("rdb_bgsave_in_progress", flag(running.is_some()));
+    text.field("rdb_bgsave_percent", format!("{:.2}", saving.running.map_or(0.0, |running| running.percent)));
+    text.field("rdb_last_save_time", saving.last_save_unix_s);
+    text.field("rdb_last_bgsave_status", ok(saving.failed));
+    text.field("rdb_last_bgsave_time_sec", seconds(saving.last_s));
+    text.field("rdb_current_bgsave_time_sec", seconds(running.map(|running| running.seconds)));
+    text.field("rdb_saves", saving.saves);
+    text.zeros(&["rdb_last_cow_size"]);
+    text.field("aof_enabled", flag(saving.in_use));
+    text.field("aof_rewrite_in_progress", flag(rewriting.is_some()));
+    text.field("aof_rewrite_scheduled", flag(saving.scheduled));
+    text.field("aof_last_rewrite_time_sec", seconds(saving.last_s));
+    text.field("aof_current_rewrite_time_sec", seconds(rewriting.map(|running| running.seconds)));
+    text.field("aof_last_bgrewrite_status", ok(saving.failed));
+    text.field("aof_last_write_status", ok(saving.refusing));
     text.zeros(&["aof_last_cow_size"]);
+    if saving.in_use {
+        text.field("aof_current_size", saving.current_bytes);
+        text.field("aof_base_size", saving.base_bytes);
+        text.zeros(&["aof_pending_rewrite"]);
+    }
 }
 
 fn stats(text: &mut Text<'_>) {

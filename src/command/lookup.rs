@@ -5,7 +5,8 @@
 
 use super::{
     Command, bulk, clients, configure, counter, docs, expire, float, hash, increx, info, introspect,
-    keyspace, object, once, operate, rename, scan, session, string, substring, throttle, transaction, window,
+    keyspace, object, once, operate, rename, save, scan, session, string, substring, throttle, transaction,
+    window,
 };
 
 /// Every command, guards included, in the order in which `COMMAND` shows them.
@@ -102,9 +103,13 @@ pub static COMMANDS: [&Command; COUNT] = [
     &docs::COMMAND,
     &info::INFO,
     &introspect::TIME,
+    &save::SAVE,
+    &save::BGSAVE,
+    &save::BGREWRITEAOF,
     &operate::LASTSAVE,
     &operate::ROLE,
     &operate::WAIT,
+    &operate::WAITAOF,
     &operate::DEBUG,
     &operate::SHUTDOWN,
     &introspect::FUNCTION,
@@ -112,7 +117,7 @@ pub static COMMANDS: [&Command; COUNT] = [
     &introspect::HOST,
 ];
 
-const COUNT: usize = 100;
+const COUNT: usize = 104;
 
 /// The commands a client may see: all but the guards.
 pub fn visible() -> impl Iterator<Item = &'static Command> {
@@ -133,10 +138,10 @@ pub fn lookup(name: &[u8]) -> Option<&'static Command> {
 }
 
 /// Slot → 1 + position in [`COMMANDS`], 0 = empty. A name stands in its home slot or in the next free one.
-static SLOTS: [u8; 256] = slots();
+static SLOTS: [u8; 512] = slots();
 
-const fn slots() -> [u8; 256] {
-    let mut slots = [0; 256];
+const fn slots() -> [u8; 512] {
+    let mut slots = [0; 512];
     let mut index = 0;
     let mut number = 1;
     while index < COUNT {
@@ -168,7 +173,7 @@ const fn home(name: &[u8]) -> usize {
         }
     };
     let mixed = ((word | 0x2020_2020_2020_2020) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 56) as usize
+    (mixed >> 55) as usize
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ pub mod place;
 pub mod queue;
 pub mod rename;
 pub mod resolve;
+pub mod save;
 pub mod scan;
 pub mod session;
 pub mod string;
@@ -54,6 +55,7 @@ pub mod window;
 
 use client_list::Question;
 use info::Facts;
+use save::{Begun, Busy, Wish};
 use session::Session;
 
 /// A command or subcommand: everything that is known about it.
@@ -231,6 +233,9 @@ impl Flags {
     /// Ends a transaction without executing it, and so the memory that its requests take.
     pub const DROPS: Self = Self(1 << 19);
 
+    /// Not allowed while data is loading in the background, which it never is here.
+    pub const NO_ASYNC_LOADING: Self = Self(1 << 20);
+
     /// No command at all but a guard: known to look-up, shown by no list.
     pub const HIDDEN: Self = Self(1 << 14);
     /// No property.
@@ -286,8 +291,22 @@ pub enum Outcome {
     /// Its reply comes later; the connection's later requests wait. What it needs was copied out of the
     /// received bytes.
     Pending(Question),
-    /// Its reply is 0 and comes after so many milliseconds, `None` = never; the connection's later requests wait.
-    Zero(Option<u64>),
+    /// Its reply comes when this is there, or says after so many milliseconds (`None` = never) that it is not; the
+    /// connection's later requests wait.
+    Later(Awaited, Option<u64>),
+    /// Its reply comes when the snapshot of this number is over; the connection's later requests wait.
+    Saved(u64),
+}
+
+/// What a reply waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Replicas, of which there are none.
+    Replicas,
+    /// That all the client has seen and done survives a loss of power.
+    Journal,
+    /// That, and replicas.
+    JournalAndReplicas,
 }
 
 /// The time at which a command runs.
@@ -343,6 +362,12 @@ pub trait Host {
     fn may_debug(&self) -> bool;
     /// Lets the worker stand still for so many seconds.
     fn sleep(&mut self, seconds: f64);
+    /// Whether all that this connection has seen and done survives a loss of power. `None`: there is no journal.
+    fn is_synced(&self) -> Option<bool>;
+    /// Has a snapshot taken.
+    fn save(&mut self, wish: Wish) -> Result<Begun, Busy>;
+    /// Whether a snapshot is to be taken when the server ends; `None`: if there are rules for it.
+    fn save_at_end(&mut self, save: Option<bool>);
     /// Begins to end the server. False: that is not for clients to do.
     fn shut_down(&mut self) -> bool;
 }

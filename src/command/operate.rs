@@ -1,11 +1,12 @@
 //! Commands of operators and their tools: `LASTSAVE`, `ROLE`, `WAIT`, `DEBUG SLEEP`, `SHUTDOWN`. There are no replicas.
 
+use crate::resp::encode::Encoder;
 use crate::resp::integer;
 use crate::table::Figures;
 
 use super::flow;
 use super::texts::{NOT_INTEGER, SYNTAX};
-use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
+use super::{Argument, Awaited, Call, Command, Docs, Flags, Keys, Outcome};
 
 /// `LASTSAVE`
 pub static LASTSAVE: Command = Command {
@@ -67,6 +68,30 @@ pub static WAIT: Command = Command {
     subcommands: &[],
 };
 
+/// `WAITAOF numlocal numreplicas timeout`
+pub static WAITAOF: Command = Command {
+    name: "waitaof",
+    arity: 4,
+    flags: Flags::NOSCRIPT,
+    keys: Keys::NONE,
+    access: &[],
+    categories: &["connection"],
+    tips: &["request_policy:all_shards", "response_policy:agg_min"],
+    docs: Docs {
+        summary: "Waits until all that the client has done and seen is synced to the journal.",
+        since: "7.2.0",
+        group: "generic",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::new("numlocal", "integer"),
+            Argument::new("numreplicas", "integer"),
+            Argument::new("timeout", "integer"),
+        ],
+    },
+    run: waitaof,
+    subcommands: &[],
+};
+
 /// `DEBUG SLEEP seconds`, where `enable-debug-command` allows it.
 pub static DEBUG: Command = Command {
     name: "debug",
@@ -125,7 +150,7 @@ pub static SHUTDOWN: Command = Command {
 };
 
 fn lastsave(call: &mut Call<'_>) -> Outcome {
-    let saved = call.host.facts(Figures::default()).last_save_unix_s;
+    let saved = call.host.facts(Figures::default()).saving.last_save_unix_s;
     call.reply.integer(i64::try_from(saved).unwrap_or(i64::MAX));
     Outcome::Done
 }
@@ -147,10 +172,53 @@ fn wait(call: &mut Call<'_>) -> Outcome {
         Err(text) => call.reply.error(text),
         // A transaction waits for nobody.
         Ok(_) if replicas <= 0 || call.held.is_some() => call.reply.integer(0),
-        Ok(0) => return Outcome::Zero(None),
-        Ok(ms) => return Outcome::Zero(Some(ms)),
+        Ok(ms) => return Outcome::Later(Awaited::Replicas, (ms > 0).then_some(ms)),
     }
     Outcome::Done
+}
+
+fn waitaof(call: &mut Call<'_>) -> Outcome {
+    let local = match integer::parse(call.args.get(1)) {
+        Some(local @ (0 | 1)) => local == 1,
+        Some(_) | None => {
+            call.reply.error("ERR value is out of range, value must between 0 and 1");
+            return Outcome::Done;
+        }
+    };
+    let replicas = match integer::parse(call.args.get(2)) {
+        Some(replicas @ 0..) => replicas > 0,
+        Some(_) | None => {
+            call.reply.error("ERR value is out of range, must be positive");
+            return Outcome::Done;
+        }
+    };
+    let timeout = match flow::timeout(call.args.get(3)) {
+        Ok(ms) => (ms > 0).then_some(ms),
+        Err(text) => {
+            call.reply.error(text);
+            return Outcome::Done;
+        }
+    };
+    let synced = call.host.is_synced();
+    if local && synced.is_none() {
+        call.reply.error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
+        return Outcome::Done;
+    }
+    let synced = synced.unwrap_or(false);
+    // A transaction waits for nobody.
+    if (synced || !local) && !replicas || call.held.is_some() {
+        tell_synced(&mut call.reply, synced);
+        return Outcome::Done;
+    }
+    let awaited = if replicas { Awaited::JournalAndReplicas } else { Awaited::Journal };
+    Outcome::Later(awaited, timeout)
+}
+
+/// The reply of `WAITAOF`: whether the journal has it all, and how many replicas have, of which there are none.
+pub fn tell_synced(reply: &mut Encoder<'_>, synced: bool) {
+    reply.array(2);
+    reply.integer(i64::from(synced));
+    reply.integer(0);
 }
 
 fn debug(call: &mut Call<'_>) -> Outcome {
@@ -203,8 +271,11 @@ fn shutdown(call: &mut Call<'_>) -> Outcome {
     } else if abort {
         // It is never far away enough to be taken back: what is done takes no time that others could use.
         call.reply.error("ERR No shutdown in progress.");
-    } else if !call.host.shut_down() {
-        call.reply.error("ERR this server is not ended by its clients");
+    } else {
+        call.host.save_at_end((save || nosave).then_some(save));
+        if !call.host.shut_down() {
+            call.reply.error("ERR this server is not ended by its clients");
+        }
     }
     Outcome::Done
 }

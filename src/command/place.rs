@@ -375,7 +375,7 @@ impl<'a> Call<'a> {
             tally: self.tally,
             reply: &mut self.reply,
         });
-        self.effects.end();
+        guard.mark(self.effects.end());
         self.wait = self.wait.max(guard.changed());
         result
     }
@@ -440,7 +440,7 @@ impl<'a> Call<'a> {
             turn = 1 - turn;
         }
         if writes {
-            self.effects.end();
+            guards.mark(self.effects.end());
         }
         self.wait = self.wait.max(guards.changed());
     }

@@ -6,6 +6,9 @@ pub const NOT_INTEGER: &str = "ERR value is not an integer or out of range";
 /// The result of an addition is no `i64`.
 pub const OVERFLOW: &str = "ERR increment or decrement would overflow";
 
+/// What was saved is still being read.
+pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
+
 /// A command needs memory, and `maxmemory` is reached.
 pub const NO_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 

@@ -124,9 +124,14 @@ pub(super) fn is_exec(command: &Command) -> bool {
 /// How such a refusal begins; what follows is the refusal itself, without its `ERR`.
 pub(super) const ABORTED: &str = "EXECABORT Transaction discarded because of: ";
 
+/// How the refusal of a command begins, which is then told without its dash.
+pub fn aborted(command: &Command) -> &'static [u8] {
+    if is_exec(command) { ABORTED.as_bytes() } else { b"" }
+}
+
 /// What a command that may need memory is refused with where there is none, in parts.
 pub fn no_memory(command: &Command) -> [&'static [u8]; 2] {
-    [if is_exec(command) { ABORTED.as_bytes() } else { b"" }, NO_MEMORY.as_bytes()]
+    [aborted(command), NO_MEMORY.as_bytes()]
 }
 
 fn multi(call: &mut Call<'_>) -> Outcome {
@@ -210,7 +215,8 @@ fn exec(call: &mut Call<'_>) -> Outcome {
         let outcome = call.within(command, args, &mut held, |call| (command.run)(call));
         debug_assert!(matches!(outcome, Outcome::Done), "{} may not be queued", command.name);
     }
-    call.effects.end();
+    held.mark(call.effects.end());
+    call.wait = call.wait.max(held.changed());
     Outcome::Done
 }
 

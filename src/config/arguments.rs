@@ -20,11 +20,15 @@ pub enum Exit {
     Failure,
     /// The command line or a configuration file is wrong.
     Usage,
+    /// The journal could not be written or synced.
+    Journal,
+    /// A tool has found a data directory damaged.
+    Damaged,
 }
 
 impl Exit {
     /// Each of them.
-    const ALL: [Self; 3] = [Self::Ok, Self::Failure, Self::Usage];
+    const ALL: [Self; 5] = [Self::Ok, Self::Failure, Self::Usage, Self::Journal, Self::Damaged];
 
     /// What the shell sees.
     pub const fn code(self) -> u8 {
@@ -32,15 +36,19 @@ impl Exit {
             Self::Ok => 0,
             Self::Failure => 1,
             Self::Usage => 2,
+            Self::Journal => 3,
+            Self::Damaged => 4,
         }
     }
 
-    /// For `--help`.
-    const fn meaning(self) -> &'static str {
+    /// For `--help`, here and of the tools.
+    pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "done",
             Self::Failure => "cannot start or cannot go on",
             Self::Usage => "the command line or a configuration file is wrong",
+            Self::Journal => "the journal could not be written or synced",
+            Self::Damaged => "a tool has found the data directory damaged",
         }
     }
 }
@@ -215,6 +223,11 @@ fn command() -> clap::Command {
     command.after_help(format!(
         "Each directive is also a line `name value ...` of a file. Directives of Redis that have no meaning here\n\
          are accepted with a warning; those that would promise what this server does not do are refused.\n\n\
+         Tools, each with a --help of its own (a configuration file of such a name is ./NAME):\n\
+         \x20 check DIR                reads a data directory, and says whether it is whole\n\
+         \x20 dump DIR                 prints what it holds\n\
+         \x20 backup --from DIR NEW    copies it while its server runs\n\
+         \x20 import SOURCE            fills it from an RDB file, or from a running Redis\n\n\
          Exit codes:\n{codes}"
     ))
 }

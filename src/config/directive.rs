@@ -128,6 +128,8 @@ mod tests {
             let words = super::super::words::split(directive.default.as_bytes()).unwrap();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let mut config = defaults.clone();
+            // As the first line of a source does.
+            directive.clear(&mut config);
             directive
                 .apply(&mut config, &words)
                 .unwrap_or_else(|fault| panic!("{}: {fault:?}", directive.name));

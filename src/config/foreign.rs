@@ -105,8 +105,6 @@ const INERT: &[&str] = &[
     "aof_rewrite_cpulist",
     "appenddirname",
     "appendfilename",
-    "auto-aof-rewrite-min-size",
-    "auto-aof-rewrite-percentage",
     "bgsave-cpulist",
     "bgsave_cpulist",
     "bind-source-addr",

@@ -5,7 +5,7 @@
 //! line into lines, `table` describes each directive, `value` and `kind` read what follows its name, and
 //! `foreign` judges the directives of Redis that are not ours.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, SyncPolicy};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -85,8 +85,16 @@ pub struct Config {
     pub stream_threshold: usize,
     /// Directory of the data files.
     pub dir: PathBuf,
-    /// When a journal is synced.
+    /// Whether there is a journal.
+    pub appendonly: bool,
+    /// When it is synced.
     pub appendfsync: Fsync,
+    /// Bytes of one of its files.
+    pub journal_segment_size: usize,
+    /// Percent by which it grows before the next snapshot, 0 = no bound.
+    pub auto_aof_rewrite_percentage: u32,
+    /// Bytes of it below which its growth is of no account.
+    pub auto_aof_rewrite_min_size: usize,
     /// Points of snapshots.
     pub save: Vec<SavePoint>,
     /// Bytes that the table and what the server began with may take, 0 = no bound.
@@ -148,8 +156,16 @@ impl Default for Config {
             },
             stream_threshold: 64 << 10,
             dir: PathBuf::from("./tallyring-data"),
+            appendonly: true,
             appendfsync: Fsync::EverySecond,
-            save: Vec::new(),
+            journal_segment_size: 64 << 20,
+            auto_aof_rewrite_percentage: 100,
+            auto_aof_rewrite_min_size: 64 << 20,
+            save: vec![
+                SavePoint { seconds: 3600, changes: 1 },
+                SavePoint { seconds: 300, changes: 100 },
+                SavePoint { seconds: 60, changes: 10_000 },
+            ],
             maxmemory: 0,
             maxtokens: 10_000_000,
             maxmemory_policy: EvictionPolicy::NoEviction,
@@ -208,6 +224,11 @@ impl Config {
             output_buffer: self.client_output_buffer_limit.normal.hard,
             max_memory: self.maxmemory,
             max_tokens: self.maxtokens,
+            sync: match self.appendfsync {
+                Fsync::Always => SyncPolicy::Always,
+                Fsync::EverySecond => SyncPolicy::EverySecond,
+                Fsync::No => SyncPolicy::Never,
+            },
             evicts: self.maxmemory_policy == EvictionPolicy::VolatileTtl,
             idle_seconds: u64::from(self.timeout),
             keepalive_seconds: self.tcp_keepalive,
@@ -310,9 +331,6 @@ impl Config {
     /// Notes what the value of a directive promises beyond what this version does.
     fn warn_of(&mut self, name: &str) {
         let normal = self.client_output_buffer_limit.normal;
-        if name == "save" && !self.save.is_empty() {
-            self.warn("save: this version keeps its data in memory only and takes no snapshots".to_owned());
-        }
         if name == "client-output-buffer-limit" && normal.soft > 0 {
             self.warn("client-output-buffer-limit normal: only the hard limit is held".to_owned());
         }

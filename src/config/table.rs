@@ -187,31 +187,57 @@ const DATA: &[Directive] = &[
     Directive {
         name: "dir",
         default: "./tallyring-data",
-        help: "directory of the data files; this version writes none",
+        help: "directory of the data files, made where there is none",
         change: Protected,
         write: One(|config, word| put(&mut config.dir, directory(word))),
         show: |config| shown_path(Some(&config.dir)),
     },
     Directive {
         name: "appendonly",
-        default: "no",
-        help: "keep a journal; this version cannot",
-        change: Live,
-        write: One(|_, word| no_journal(yes_no(word)?)),
-        show: |_| yes_no_name(false),
+        default: "yes",
+        help: "keep a journal of all changes, so that a restart loses none",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.appendonly, yes_no(word))),
+        show: |config| yes_no_name(config.appendonly),
     },
     Directive {
         name: "appendfsync",
         default: "everysec",
-        help: "when a journal is synced: everysec, always, no",
+        help: "when the journal is synced: everysec, always (before a reply leaves), no (when the kernel likes)",
         change: Live,
         write: One(|config, word| put(&mut config.appendfsync, choice(word, Fsync::NAMES))),
         show: |config| choice_name(config.appendfsync, Fsync::NAMES),
     },
     Directive {
+        name: "journal-segment-size",
+        default: "64mb",
+        help: "bytes of one file of the journal, which are allocated ahead of use",
+        change: Immutable,
+        write: One(|config, word| {
+            put(&mut config.journal_segment_size, memory(word, MIN_SEGMENT..=MAX_SEGMENT))
+        }),
+        show: |config| config.journal_segment_size.to_string(),
+    },
+    Directive {
+        name: "auto-aof-rewrite-percentage",
+        default: "100",
+        help: "growth of the journal, in percent of the last snapshot, after which the next one is taken; 0 = never",
+        change: Live,
+        write: One(|config, word| put(&mut config.auto_aof_rewrite_percentage, integer(word, 0..=INT))),
+        show: |config| config.auto_aof_rewrite_percentage.to_string(),
+    },
+    Directive {
+        name: "auto-aof-rewrite-min-size",
+        default: "64mb",
+        help: "bytes of the journal below which no snapshot is taken for its growth",
+        change: Live,
+        write: One(|config, word| put(&mut config.auto_aof_rewrite_min_size, memory(word, 0..=u64::MAX))),
+        show: |config| config.auto_aof_rewrite_min_size.to_string(),
+    },
+    Directive {
         name: "save",
-        default: "\"\"",
-        help: "seconds and changes: points of snapshots; this version takes none",
+        default: "3600 1 300 100 60 10000",
+        help: "seconds and changes: a snapshot is taken after so many seconds if there were so many changes; \"\" = none",
         change: Live,
         write: Lines { add: add_save_points, clear: |config| config.save.clear() },
         show: |config| {
@@ -370,13 +396,9 @@ fn only_one_database(config: &mut Config, databases: i64) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Refuses a journal, because acknowledging a write without one would be a lie.
-fn no_journal(wanted: bool) -> Result<(), Fault> {
-    if wanted {
-        return Err(Fault::refused("this version keeps its data in memory only; set appendonly no"));
-    }
-    Ok(())
-}
+/// Bytes of the smallest file of a journal, and of the largest.
+const MIN_SEGMENT: u64 = 1 << 20;
+const MAX_SEGMENT: u64 = 1 << 32;
 
 /// Adds points to those of earlier lines; `save ""` drops them.
 fn add_save_points(config: &mut Config, words: &[&str]) -> Result<(), Fault> {

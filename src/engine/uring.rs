@@ -29,6 +29,7 @@
 mod buffers;
 mod entries;
 mod fixed;
+pub mod linked;
 mod probe;
 mod receive;
 mod ring;

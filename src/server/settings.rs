@@ -1,6 +1,6 @@
 //! The directives while the server runs: read by workers, changed by `CONFIG SET`.
 
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use crate::command::ConfigError;
 use crate::config::{Config, SetError};
@@ -19,12 +19,32 @@ impl Directives {
         Self { config: RwLock::new(config) }
     }
 
+    /// When a snapshot is to be taken.
+    pub(super) fn save_rules(&self) -> SaveRules {
+        self.read(|config| SaveRules {
+            points: config.save.iter().map(|point| (point.seconds, point.changes)).collect(),
+            growth_percent: config.auto_aof_rewrite_percentage,
+            growth_bytes: config.auto_aof_rewrite_min_size as u64,
+        })
+    }
+
     fn read<R>(&self, look: impl FnOnce(&Config) -> R) -> R {
         look(&self.config.read().expect("no holder of this lock panics"))
     }
 }
 
-impl Settings for Directives {
+/// When a snapshot is to be taken, as the directives say it.
+#[derive(Clone, Debug)]
+pub(super) struct SaveRules {
+    /// Seconds since the last one, and changes since then.
+    pub(super) points: Vec<(u64, u64)>,
+    /// By how much the journal may grow, in percent of the last one; 0: whatever it does.
+    pub(super) growth_percent: u32,
+    /// Below how many bytes that is all the same.
+    pub(super) growth_bytes: u64,
+}
+
+impl Settings for Arc<Directives> {
     fn limits(&self) -> Limits {
         self.read(Config::limits)
     }

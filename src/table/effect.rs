@@ -41,6 +41,9 @@ pub enum Effect<'a> {
         field: &'a [u8],
         /// Its value from now on: an integer or bytes.
         value: Scalar<'a>,
+        /// When the hash goes away by itself. Told again to a table that is further on, this one may have had to make the
+        /// hash anew.
+        deadline: Option<u64>,
     },
     /// A field of the hash at this key is gone, and the key with its last field.
     RemoveField {
@@ -118,7 +121,8 @@ pub enum Removal {
 
 /// Takes effects in the order in which they happen, while the lock of the segment concerned is held.
 pub trait EffectSink {
-    /// Records one effect and returns its position (0 where nothing is journalled).
+    /// Records one effect and returns its position: 0 where nothing is journalled, and within a group, whose position its
+    /// end tells.
     fn record(&mut self, effect: Effect<'_>) -> Lsn;
 
     /// What is recorded from here to [`EffectSink::end`] is one group, to be done again as a whole or not at all: the
@@ -126,8 +130,16 @@ pub trait EffectSink {
     /// not nest.
     fn begin(&mut self) {}
 
-    /// The group that was begun is complete. The locks under which it was recorded are still held.
-    fn end(&mut self) {}
+    /// The group that was begun is complete: gives its position, 0 if it is empty. The locks under which it was recorded
+    /// are still held, so that whoever looks at what changed finds the position there.
+    fn end(&mut self) -> Lsn {
+        0
+    }
+
+    /// Whether nothing can be recorded at the moment. Keys whose deadline has passed then stay, and read as absent.
+    fn refuses(&self) -> bool {
+        false
+    }
 }
 
 /// A sink that keeps nothing, for a server without a journal.

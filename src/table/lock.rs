@@ -170,6 +170,11 @@ impl<'t> Guards<'t> {
         &mut self.held[rank]
     }
 
+    /// Something in them may have changed at `position`, which was the end of a group.
+    pub fn mark(&mut self, position: Lsn) {
+        self.held.iter_mut().for_each(|segment| segment.mark(position));
+    }
+
     /// Position of the last change in any of them.
     pub fn changed(&self) -> Lsn {
         self.held.iter().map(|segment| segment.changed()).max().unwrap_or(0)

@@ -17,7 +17,7 @@
 //!
 //! To read: `key` (what a key's hash is), `array` and `lines` (how lines are found, and grow), `number` and `packed` (what
 //! is in them), `cells` and `record`, `hash` and `shape`, `window`, `tokens`, `store` (which key is where), `segment`
-//! (what commands do), `inventory`, `walk`, `expiry`.
+//! (what commands do), `inventory`, `walk`, `export`, `expiry`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,6 +31,7 @@ mod digits;
 pub mod effect;
 mod emptying;
 mod expiry;
+mod export;
 mod fields;
 mod hash;
 mod inventory;
@@ -55,6 +56,7 @@ use crate::resp::integer;
 use effect::{Effect, EffectSink, Lsn};
 pub use expiry::Sweep;
 use expiry::Tasks;
+pub use export::{Position, ShowEffect};
 pub use hash::{Fields, VisitField};
 pub use inventory::Census;
 use key::Hashing;

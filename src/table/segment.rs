@@ -75,6 +75,12 @@ impl Segment {
         self.changed
     }
 
+    /// Something here may have changed at `position`, with others: the group that it was part of is complete.
+    #[inline]
+    pub fn mark(&mut self, position: Lsn) {
+        self.changed = self.changed.max(position);
+    }
+
     /// The value of a key.
     #[inline]
     pub fn get(&mut self, key: Key<'_>, at: &mut Moment<'_>) -> Option<Value<'_>> {
@@ -234,8 +240,9 @@ impl Segment {
             return Err(WrongType);
         }
         let value = Scalar::of(value);
+        let deadline = found.and_then(|place| shown(self.store.deadline(place)));
         let new = self.put_field(key, found, field, value);
-        self.record(at, Effect::Field { key: key.bytes, field, value });
+        self.record(at, Effect::Field { key: key.bytes, field, value, deadline });
         Ok(new)
     }
 
@@ -260,8 +267,10 @@ impl Segment {
             Some(Scalar::Int(number)) => number.checked_add(delta).ok_or(AddError::Overflow)?,
             Some(Scalar::Str(_)) => return Err(AddError::NotInteger),
         };
-        self.put_field(key, found, field, Scalar::Int(sum));
-        self.record(at, Effect::Field { key: key.bytes, field, value: Scalar::Int(sum) });
+        let deadline = found.and_then(|place| shown(self.store.deadline(place)));
+        let value = Scalar::Int(sum);
+        self.put_field(key, found, field, value);
+        self.record(at, Effect::Field { key: key.bytes, field, value, deadline });
         Ok(sum)
     }
 
@@ -295,14 +304,8 @@ impl Segment {
                 self.store.set_deadline(key, place, deadline.unwrap_or(NEVER));
             }
             (Effect::Remove { .. }, Some(place)) => self.store.remove(key, place),
-            (Effect::Field { field, value, .. }, mut found) => {
-                // The key was removed, in an effect of its own, before it became a hash.
-                if let Some(place) = found.filter(|&place| self.store.fields(place).is_none()) {
-                    self.store.remove(key, place);
-                    found = None;
-                }
-                let value = if let Scalar::Str(bytes) = value { Scalar::of(bytes) } else { value };
-                self.put_field(key, found, field, value);
+            (Effect::Field { field, value, deadline, .. }, found) => {
+                self.apply_field(key, found, (field, value), deadline.unwrap_or(NEVER));
             }
             (Effect::RemoveField { field, .. }, Some(place)) => {
                 let fields = self.store.fields(place);
@@ -317,6 +320,28 @@ impl Segment {
             }
             (Effect::Token { .. }, _) => unreachable!("a token is no key"),
             (Effect::Flush, _) => unreachable!("a flush concerns all segments, not one key"),
+        }
+    }
+
+    /// Does again what [`Effect::Field`] says.
+    fn apply_field(
+        &mut self,
+        key: Key<'_>,
+        mut found: Option<Place>,
+        (field, value): (&[u8], Scalar<'_>),
+        deadline: u64,
+    ) {
+        // The key was removed, in an effect of its own, before it became a hash.
+        if let Some(place) = found.filter(|&place| self.store.fields(place).is_none()) {
+            self.store.remove(key, place);
+            found = None;
+        }
+        let before = found.map_or(NEVER, |place| self.store.deadline(place));
+        let value = if let Scalar::Str(bytes) = value { Scalar::of(bytes) } else { value };
+        self.put_field(key, found, field, value);
+        if deadline != before {
+            let place = self.store.find(key).expect("it has a field");
+            self.store.set_deadline(key, place, deadline);
         }
     }
 
@@ -471,6 +496,9 @@ impl Segment {
 
     #[cold]
     fn expire(&mut self, place: Place, key: Key<'_>, at: &mut Moment<'_>) {
+        if at.effects.refuses() {
+            return;
+        }
         self.store.remove(key, place);
         self.expired += 1;
         self.record(at, Effect::Remove { key: key.bytes, cause: Removal::Expired });

@@ -1,5 +1,6 @@
 //! The table against a model: an ordered map that does the same, step by step, and says which effects it expects.
 
+mod exports;
 mod model;
 mod promises;
 mod stress;

@@ -8,7 +8,7 @@ use super::array::share;
 use super::effect::Lsn;
 use super::key::{SEGMENT_BITS, first_of, position_of, segment_of};
 use super::store::Store;
-use super::{Moment, Table, Visit};
+use super::{Moment, Table, Visit, VisitToken};
 
 /// How far a walk has come. The top bit of `bits` is never used up: cursors are below 2^63.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +51,24 @@ pub(super) fn advance(
     let first = position_of(bits);
     let last = last_of(first, store.len(), count);
     store.visit(first, last, visit);
+    behind(bits, last)
+}
+
+/// Visits tokens of the one segment that a cursor is in, about `count` of them, and gives the cursor to go on with.
+pub(super) fn advance_tokens(
+    store: &Store,
+    Cursor(bits): Cursor,
+    count: usize,
+    visit: &mut VisitToken<'_>,
+) -> Option<Cursor> {
+    let first = position_of(bits);
+    let last = last_of(first, store.tokens.len(), count);
+    store.tokens.visit(&store.hashing, first, last, visit);
+    behind(bits, last)
+}
+
+/// The cursor behind a position of the segment that `bits` are in.
+fn behind(bits: u64, last: u64) -> Option<Cursor> {
     let next = (first_of(segment_of(bits)) | last >> SEGMENT_BITS).wrapping_add(1);
     (next != 0).then_some(Cursor(next & !1))
 }

@@ -29,6 +29,11 @@ impl Request {
         self.end as usize
     }
 
+    /// Its arguments, the name included.
+    pub(super) fn count(&self) -> usize {
+        self.count as usize
+    }
+
     /// Bytes of the request.
     pub(super) fn len(&self) -> u32 {
         self.end - self.start

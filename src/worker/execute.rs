@@ -5,22 +5,25 @@ use std::sync::Arc;
 use super::batch::{Request, Stop};
 use super::host::CallHost;
 use super::mailbox::{Counts, Shared};
+use super::pause::Waiting;
+use super::scribe::{Changes, Desk, Extent, Space};
 use super::{Token, Worker, token_of};
 use crate::buffer::outgoing::{OutPool, Outgoing};
 use crate::buffer::witness;
 use crate::command::client_list::Question;
 use crate::command::flow::Silence;
-use crate::command::queue::Admission;
+use crate::command::queue::{Admission, Queue};
 use crate::command::resolve::{Refusal, permit, resolve};
-use crate::command::transaction::no_memory;
-use crate::command::{Call, Command, Flags, Now, Outcome, Parts, Tally};
+use crate::command::texts::LOADING;
+use crate::command::transaction::{aborted, no_memory};
+use crate::command::{Awaited, Call, Command, Flags, Now, Outcome, Parts, Tally};
 use crate::connection::{Connection, Phase};
+use crate::journal::ring::Ring;
 use crate::limits::{self, Limits};
 use crate::resp::args::Args;
 use crate::resp::decode::{Framing, ProtocolError, Rules};
 use crate::resp::encode::{Encoder, Spill};
 use crate::table::KeyHash;
-use crate::table::effect::{Effect, EffectSink, Lsn};
 
 impl Worker {
     /// Executes what waits in a connection's carry, if it may.
@@ -86,6 +89,7 @@ impl Worker {
 
     fn execute_batches(&mut self, slot: usize, input: &mut [u8]) -> (usize, Option<Question>) {
         let rules = self.rules(slot);
+        let waits_in_line = self.waits_in_line();
         let Self { connections, batch, pool, shared, counts, limits, .. } = self;
         let connection = connections.get_mut(slot).expect("the caller found it");
         if connection.turn != self.turn {
@@ -102,6 +106,8 @@ impl Worker {
             limits,
             reload: false,
             scratch: &mut self.scratch,
+            desk: &mut self.desk,
+            ring: shared.ring(),
         };
         let why = 'batches: loop {
             let budget = limits::TURN_BYTES.saturating_sub(connection.turn_bytes as usize);
@@ -115,10 +121,10 @@ impl Worker {
             let now = Now { unix_us: self.clock.unix_us() };
             for index in 0..batch.len() {
                 let request = batch.request(index);
-                if !self.draining && scene.must_wait(connection, &request) {
+                if let Some(why) = scene.held_back(connection, &request, (self.draining, waits_in_line)) {
                     connection.framing = Framing::default();
                     used += request.end() - request.len() as usize;
-                    break 'batches Why::Paused;
+                    break 'batches why;
                 }
                 connection.turn_bytes = connection.turn_bytes.saturating_add(request.len());
                 let args = batch.args(&request, rest);
@@ -131,7 +137,8 @@ impl Worker {
                     Outcome::Close => Why::Ends(Phase::Finishing),
                     Outcome::Drop => Why::Ends(Phase::Closing),
                     Outcome::Pending(question) => Why::Asks(question),
-                    Outcome::Zero(ms) => Why::Waits(ms),
+                    Outcome::Later(awaited, ms) => Why::Waits(awaited, ms),
+                    Outcome::Saved(number) => Why::Saves(number),
                 };
                 // What was decoded behind this request is decoded again when its time comes.
                 connection.framing = Framing::default();
@@ -153,6 +160,12 @@ impl Worker {
         (used, question)
     }
 
+    /// Whether others wait for space in the journal, before whom no request that writes is executed.
+    #[inline]
+    pub(super) fn waits_in_line(&self) -> bool {
+        !self.unwritten.is_empty() && !self.first_in_line
+    }
+
     /// Gives a connection its replies back, closes it if these are too many, and does what has to be done before its
     /// next request. Gives the question that this is.
     fn conclude(&mut self, slot: usize, outgoing: Box<Outgoing>, why: Why) -> Option<Question> {
@@ -168,16 +181,30 @@ impl Worker {
                 connection.throttled = true;
                 self.throttled.push_back(token);
             }
+            Why::Unwritten => {
+                connection.throttled = true;
+                self.unwritten.push_back(token);
+            }
             Why::Stalled => {
                 connection.stalled = true;
                 self.stalled.push_back(token);
             }
             Why::Paused => self.pause(token),
             Why::Ends(phase) => connection.phase = phase,
-            Why::Waits(ms) => {
+            Why::Waits(awaited, ms) => {
                 connection.pending = true;
                 let until = ms.map_or(u64::MAX, |ms| self.now_ms.saturating_add(ms));
-                self.waiting.push((until, token));
+                let lsn = connection.wait;
+                self.waiting.push(Waiting { until, token, awaited, lsn });
+                if awaited == Awaited::Journal
+                    && let Some(journal) = self.shared.journal()
+                {
+                    journal.want_sync();
+                }
+            }
+            Why::Saves(number) => {
+                connection.pending = true;
+                self.savers.push((number, token));
             }
             Why::Asks(question) => {
                 if overflows {
@@ -212,14 +239,18 @@ enum Why {
     Malformed(ProtocolError),
     /// It had its share of the turn.
     Throttled,
+    /// The journal has no space for its next request, and will have in a moment.
+    Unwritten,
     /// Its replies have to leave first.
     Stalled,
     /// The next one has to wait for the end of a pause.
     Paused,
     /// The last one was its last.
     Ends(Phase),
-    /// The last one's reply comes after so many milliseconds, `None` = never.
-    Waits(Option<u64>),
+    /// The last one's reply comes when this is there, or after so many milliseconds, `None` = never.
+    Waits(Awaited, Option<u64>),
+    /// The last one's reply comes when the snapshot of this number is over.
+    Saves(u64),
     /// The last one's reply is the answer to this.
     Asks(Question),
 }
@@ -236,9 +267,27 @@ pub(super) struct Scene<'a> {
     pub(super) reload: bool,
     /// Where replies go that nobody wants.
     pub(super) scratch: &'a mut Vec<u8>,
+    /// What the worker has for writing to the journal.
+    pub(super) desk: &'a mut Desk,
+    /// The way there, if there is a journal.
+    pub(super) ring: Option<&'a Ring>,
 }
 
 impl Scene<'_> {
+    /// Why a request is not executed yet.
+    #[inline]
+    fn held_back(
+        &mut self,
+        connection: &Connection,
+        request: &Request,
+        (draining, waits_in_line): (bool, bool),
+    ) -> Option<Why> {
+        if !draining && self.must_wait(connection, request) {
+            return Some(Why::Paused);
+        }
+        (self.space(connection, request, waits_in_line) == Space::Soon).then_some(Why::Unwritten)
+    }
+
     /// Whether a request has to wait for the end of a pause. One that is refused anyway has not.
     #[inline]
     fn must_wait(&self, connection: &Connection, request: &Request) -> bool {
@@ -247,6 +296,22 @@ impl Scene<'_> {
                 permit(&connection.session, command).is_ok()
                     && self.shared.pause.holds_back(command, &connection.session, self.now_ms)
             })
+    }
+
+    /// Obtains space in the journal for what a request may change.
+    #[inline]
+    fn space(&mut self, connection: &Connection, request: &Request, waits_in_line: bool) -> Space {
+        let Some(ring) = self.ring else { return Space::Enough };
+        let Some(command) = request.command else { return Space::Enough };
+        let extent = if command.flags.has(Flags::WRITE) {
+            Extent::Writes { bytes: request.len() as usize, arguments: request.count() }
+        } else if connection.session.writes(command) {
+            let queue = connection.session.queue().map_or(0, Queue::memory);
+            Extent::Writes { bytes: queue, arguments: 0 }
+        } else {
+            Extent::Looks
+        };
+        if waits_in_line && extent != Extent::Looks { Space::Soon } else { self.desk.prepare(ring, extent) }
     }
 
     /// Runs one request of a batch, or refuses it.
@@ -262,7 +327,7 @@ impl Scene<'_> {
         let outcome = self.dispatch(connection, request, args, now, outgoing);
         // A reply that is still to come is the one that counts.
         if connection.session.silence != Silence::None
-            && !matches!(outcome, Outcome::Pending(_) | Outcome::Zero(_))
+            && !matches!(outcome, Outcome::Pending(_) | Outcome::Later(..) | Outcome::Saved(_))
         {
             connection.session.silence = connection.session.silence.after();
         }
@@ -304,6 +369,10 @@ impl Scene<'_> {
                 }
             });
         };
+        if self.shared.is_loading() && !command.flags.has(Flags::LOADING) {
+            connection.session.refuse_transaction(Some(command), &self.shared.table);
+            return self.refuse(connection, outgoing, |reply| reply.error(LOADING));
+        }
         if let Err(text) = permit(&connection.session, command) {
             self.counts.unauthenticated += 1;
             connection.session.refuse_transaction(Some(command), &self.shared.table);
@@ -313,6 +382,10 @@ impl Scene<'_> {
         if self.lacks_memory(connection.session.needs_memory(command), now) {
             connection.session.refuse_transaction(Some(command), &self.shared.table);
             return self.refuse(connection, outgoing, |reply| reply.error_parts(no_memory(command)));
+        }
+        if let Some(errno) = self.desk.refused() {
+            connection.session.refuse_transaction(Some(command), &self.shared.table);
+            return self.refuse(connection, outgoing, |reply| reply.error_parts(no_space(command, errno)));
         }
         match connection.session.admit(command, &args, self.limits.query_buffer) {
             Admission::Run => self.call(connection, command, args, (request.hash, now), outgoing, None),
@@ -388,6 +461,7 @@ impl Scene<'_> {
             id: self.id,
             limits: self.limits,
             now_ms: self.now_ms,
+            wait: connection.wait,
             reload: &mut self.reload,
         };
         let mut tally = Tally::default();
@@ -399,7 +473,7 @@ impl Scene<'_> {
             table: &self.shared.table,
             session: &mut connection.session,
             reply,
-            effects: &mut Changes(&mut self.counts.changes),
+            effects: &mut Changes { count: &mut self.counts.changes, desk: self.desk, ring: self.ring },
             host: &mut host,
             tally: &mut tally,
             wait: 0,
@@ -440,13 +514,8 @@ impl Spill for Unwanted {
     fn attach(&mut self, _: bytes::Bytes) {}
 }
 
-/// Counts changes; nothing keeps them.
-pub(super) struct Changes<'a>(pub(super) &'a mut u64);
-
-impl EffectSink for Changes<'_> {
-    #[inline]
-    fn record(&mut self, _: Effect<'_>) -> Lsn {
-        *self.0 += 1;
-        0
-    }
+/// What a command that writes is refused with while the disk has no space for the journal. In Redis' words.
+pub(super) fn no_space(command: &Command, errno: i32) -> [&'static [u8]; 3] {
+    let cause = nix::errno::Errno::from_raw(errno).desc();
+    [aborted(command), b"MISCONF Errors writing to the AOF file: ", cause.as_bytes()]
 }

@@ -7,12 +7,14 @@ use super::{Counts, Message, Readings, Shared};
 use crate::command::client_list::ClientFacts;
 use crate::command::glob::{self, Case};
 use crate::command::info::{Facts, Refusals};
+use crate::command::save::{Begun, Busy, SaveFacts, Wish};
 use crate::command::session::Session;
 use crate::command::{Command, ConfigError, Host, lookup};
 use crate::connection::{Client, Connection, Peer, Phase};
 use crate::limits::{self, Limits};
 use crate::metrics::process::Process;
 use crate::table::Figures;
+use crate::table::effect::Lsn;
 
 /// The host of one command.
 pub(super) struct CallHost<'a> {
@@ -25,6 +27,8 @@ pub(super) struct CallHost<'a> {
     pub(super) limits: &'a Limits,
     /// Monotonic milliseconds.
     pub(super) now_ms: u64,
+    /// Position that the connection's replies so far depend on.
+    pub(super) wait: Lsn,
     /// Set when the directives have changed.
     pub(super) reload: &'a mut bool,
 }
@@ -86,7 +90,14 @@ impl Host for CallHost<'_> {
             keys: table.keys,
             keys_with_deadline: table.timed,
             changes: self.shared.changes(),
-            last_save_unix_s: identity.started.unix_us / 1_000_000,
+            loading: self.shared.is_loading(),
+            saving: self.shared.saves().map_or_else(
+                || SaveFacts {
+                    last_save_unix_s: identity.started.unix_us / 1_000_000,
+                    ..SaveFacts::default()
+                },
+                |saves| saves.facts(),
+            ),
             cpu_sys_s: process.system_s,
             cpu_user_s: process.user_s,
             submissions: counts.submissions,
@@ -157,6 +168,20 @@ impl Host for CallHost<'_> {
 
     fn sleep(&mut self, seconds: f64) {
         std::thread::sleep(Duration::from_secs_f64(seconds));
+    }
+
+    fn is_synced(&self) -> Option<bool> {
+        self.shared.journal().map(|journal| journal.ring.durable() >= self.wait)
+    }
+
+    fn save(&mut self, wish: Wish) -> Result<Begun, Busy> {
+        self.shared.saves().ok_or(Busy::NoDirectory)?.save(wish)
+    }
+
+    fn save_at_end(&mut self, save: Option<bool>) {
+        if let Some(saves) = self.shared.saves() {
+            saves.at_end(save);
+        }
     }
 
     fn shut_down(&mut self) -> bool {

@@ -1,17 +1,20 @@
 //! What workers share, and the bounded mailboxes through which they talk.
 
 use std::any::Any;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 
 use crate::command::client_list::Question;
 use crate::command::{ConfigError, Now};
 use crate::connection::Peer;
-use crate::limits::{self, Limits};
+use crate::journal::ring::Ring;
+use crate::limits::{self, Limits, SyncPolicy};
 use crate::table::Table;
+use crate::table::effect::Lsn;
 
 use super::pause::Pause;
+use super::saving::Saves;
 
 /// A connection that one worker accepted for another. The worker does not look inside; its engine does.
 #[derive(Debug)]
@@ -49,7 +52,9 @@ pub enum Message {
     ConfigChanged,
     /// A pause was ended.
     Unpaused,
-    /// Changes up to [`Shared::durable`] are safe: replies that waited for them may leave.
+    /// A snapshot is over.
+    Saved,
+    /// More changes are safe ([`Shared::reached`]): replies that waited for them may leave.
     Durable,
     /// Accept no more, serve what has arrived, end.
     Drain,
@@ -80,6 +85,8 @@ pub struct Post {
     bell: Bell,
     /// Somebody has rung since the worker looked last.
     rung: AtomicBool,
+    /// The worker has replies that wait until what they show is safe.
+    expects: AtomicBool,
     /// Connections it serves or has been dealt.
     pub connections: AtomicUsize,
     /// Its counters.
@@ -105,6 +112,7 @@ impl Post {
             mail,
             bell,
             rung: AtomicBool::new(false),
+            expects: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             stats: Stats::default(),
             readings: Readings::default(),
@@ -148,6 +156,14 @@ impl Post {
         let commands =
             self.stats.commands.load(Ordering::Relaxed).saturating_sub(before.1.load(Ordering::Relaxed));
         commands * 1000 / now_ms.saturating_sub(before.0.load(Ordering::Relaxed)).max(1)
+    }
+
+    /// The worker wants to know when more is safe.
+    pub(super) fn expect(&self) {
+        self.expects.store(true, Ordering::Relaxed);
+        // SeqCst: pairs with the one in `tell_expecting`. Of this store and the look at what is safe behind it, and of the
+        // publication and the look at this, one side sees the other.
+        fence(Ordering::SeqCst);
     }
 
     /// The worker is about to read its mail: the next message rings again.
@@ -275,6 +291,100 @@ stats! {
     sends,
 }
 
+/// The journal as workers know it: where they append, and how its thread is woken.
+pub struct Journal {
+    /// Where they append.
+    pub ring: Ring,
+    /// The ring's memory is a file's: what is in it survives the process.
+    survives: bool,
+    /// How the thread waits.
+    rest: AtomicU8,
+    /// Somebody waits for what is written to be synced, sooner than that would be due.
+    sync_wanted: AtomicBool,
+    bell: Bell,
+}
+
+/// How the journal's thread waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Not at all.
+    Awake,
+    /// For so short that it need be woken only where replies wait, or the ring fills up.
+    Dozing,
+    /// Until something is appended.
+    Asleep,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("ring", &self.ring).finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// A journal whose thread `bell` wakes. What is in the ring `survives` the process, or does not.
+    pub fn new(ring: Ring, survives: bool, bell: Bell) -> Self {
+        Self {
+            ring,
+            survives,
+            rest: AtomicU8::new(Rest::Awake as u8),
+            sync_wanted: AtomicBool::new(false),
+            bell,
+        }
+    }
+
+    /// Wakes the thread if it waits and there is something for it to do: replies wait for it, the ring is a quarter full, or
+    /// there is anything at all and it is fast asleep.
+    #[inline]
+    pub(super) fn call(&self, waits: bool) {
+        // Relaxed: a hint, but where it matters, behind the fence.
+        let least = if self.rest.load(Ordering::Relaxed) == Rest::Asleep as u8 {
+            1
+        } else {
+            self.ring.capacity() / 4
+        };
+        if !waits && self.ring.waiting() < least {
+            return;
+        }
+        // SeqCst: pairs with the one in `rest`.
+        fence(Ordering::SeqCst);
+        if self.rest.load(Ordering::Relaxed) != Rest::Awake as u8
+            && self.rest.swap(Rest::Awake as u8, Ordering::Relaxed) != Rest::Awake as u8
+        {
+            (self.bell)();
+        }
+    }
+
+    /// Wants what is written synced soon.
+    pub(super) fn want_sync(&self) {
+        // Release: pairs with the Acquire in `take_wanted_sync`.
+        self.sync_wanted.store(true, Ordering::Release);
+        self.call(true);
+    }
+
+    /// Whether somebody wants what is written synced soon.
+    pub fn take_wanted_sync(&self) -> bool {
+        self.sync_wanted.load(Ordering::Relaxed) && self.sync_wanted.swap(false, Ordering::Acquire)
+    }
+
+    /// The thread is about to wait in this way, unless it finds that there is something to do. False: there is.
+    pub fn rest(&self, how: Rest, idle: impl FnOnce() -> bool) -> bool {
+        self.rest.store(how as u8, Ordering::Relaxed);
+        // SeqCst: pairs with the one in `call`. Either that sees how the thread waits, or this sees what was appended before.
+        fence(Ordering::SeqCst);
+        let rests = idle() && !self.sync_wanted.load(Ordering::Relaxed);
+        if !rests {
+            self.wake();
+        }
+        rests
+    }
+
+    /// The thread is awake.
+    pub fn wake(&self) {
+        self.rest.store(Rest::Awake as u8, Ordering::Relaxed);
+    }
+}
+
 /// What all workers share.
 pub struct Shared {
     /// The counters.
@@ -285,8 +395,10 @@ pub struct Shared {
     pub posts: Box<[Post]>,
     /// Connections of the whole server.
     pub connected: AtomicUsize,
-    /// Position up to which changes are durable.
-    pub durable: AtomicU64,
+    /// The journal, once it is there.
+    journal: OnceLock<Journal>,
+    /// What was saved is being read: commands that need it are refused.
+    loading: AtomicBool,
     /// What does not change after start.
     pub identity: Identity,
     /// Requests that wait.
@@ -296,6 +408,8 @@ pub struct Shared {
     stopper: OnceLock<Bell>,
     /// Has freed memory given back to the kernel; absent where nobody does that.
     trimmer: OnceLock<Bell>,
+    /// Takes snapshots; absent where nothing is kept on disk.
+    saves: OnceLock<Arc<dyn Saves>>,
     /// Counters' sums at the last `CONFIG RESETSTAT`.
     baseline: std::sync::Mutex<Counts>,
 }
@@ -341,12 +455,14 @@ impl Shared {
             settings,
             posts,
             connected: AtomicUsize::new(0),
-            durable: AtomicU64::new(0),
+            journal: OnceLock::new(),
+            loading: AtomicBool::new(false),
             identity,
             pause: Pause::default(),
             next_client: AtomicU64::new(1),
             stopper: OnceLock::new(),
             trimmer: OnceLock::new(),
+            saves: OnceLock::new(),
             baseline: std::sync::Mutex::new(Counts::default()),
         }
     }
@@ -369,11 +485,83 @@ impl Shared {
         let _named_before = self.trimmer.set(bell);
     }
 
+    /// Says who takes snapshots. Only the first to be named is asked.
+    pub fn name_saves(&self, saves: Arc<dyn Saves>) {
+        let _named_before = self.saves.set(saves);
+    }
+
+    /// Who takes snapshots, if anybody does.
+    pub(super) fn saves(&self) -> Option<&dyn Saves> {
+        self.saves.get().map(|saves| &**saves)
+    }
+
+    /// A snapshot is over: tells those who may wait for it.
+    pub fn tell_saved(&self) {
+        for post in &self.posts {
+            // A full mailbox wakes its worker just as well, which looks in each turn.
+            let _ = post.send(Message::Saved);
+        }
+    }
+
     /// Much memory was freed.
     pub(super) fn ask_for_trim(&self) {
         if let Some(bell) = self.trimmer.get() {
             bell();
         }
+    }
+
+    /// The journal, if there is one.
+    #[inline]
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.get()
+    }
+
+    /// What workers append to, if there is a journal.
+    #[inline]
+    pub(super) fn ring(&self) -> Option<&Ring> {
+        self.journal().map(|journal| &journal.ring)
+    }
+
+    /// There is a journal from now on. Before anything is changed, and only once.
+    pub fn name_journal(&self, journal: Journal) {
+        assert!(self.journal.set(journal).is_ok(), "a server has one journal");
+    }
+
+    /// Position up to which changes are safe: durable, where replies wait for that, or else such that they survive the
+    /// process.
+    #[inline]
+    pub(super) fn reached(&self, sync: SyncPolicy) -> Lsn {
+        match self.journal() {
+            None => Lsn::MAX,
+            Some(journal) if sync == SyncPolicy::Always => journal.ring.durable(),
+            Some(journal) if journal.survives && journal.ring.survives_the_process(Lsn::MAX) => Lsn::MAX,
+            Some(journal) => journal.ring.written(),
+        }
+    }
+
+    /// More is safe: wakes those who wait for that.
+    pub fn tell_expecting(&self) {
+        // SeqCst: pairs with the one in `Post::expect`.
+        fence(Ordering::SeqCst);
+        for post in &self.posts {
+            // Relaxed: see above; whoever sets it again looks again.
+            if post.expects.load(Ordering::Relaxed) && post.expects.swap(false, Ordering::Relaxed) {
+                // A full mailbox wakes its worker just as well.
+                let _ = post.send(Message::Durable);
+            }
+        }
+    }
+
+    /// Whether what was saved is still being read.
+    #[inline]
+    pub fn is_loading(&self) -> bool {
+        // Relaxed: who sees it late refuses one request more. The table's locks order what was read.
+        self.loading.load(Ordering::Relaxed)
+    }
+
+    /// What was saved is being read, or has been.
+    pub fn set_loading(&self, loading: bool) {
+        self.loading.store(loading, Ordering::Relaxed);
     }
 
     /// A number for a connection, never given twice.
@@ -393,7 +581,7 @@ impl Shared {
     }
 
     /// Changes to keys since the start.
-    pub(super) fn changes(&self) -> u64 {
+    pub fn changes(&self) -> u64 {
         self.totals().changes
     }
 

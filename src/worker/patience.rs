@@ -1,5 +1,7 @@
 //! What time does to connections: those that wait for their client, that linger, that are idle, that are to end.
 
+use std::time::Duration;
+
 use super::{Worker, token_of};
 use crate::connection::Phase;
 use crate::limits;
@@ -11,6 +13,48 @@ pub(super) const IDLE_STEP_MS: u64 = 100;
 pub(super) const DRAIN_STEP_MS: u64 = 10;
 
 impl Worker {
+    /// How long the engine may wait for the next event, `None` = for ever. `at_once`: there is something to do already.
+    pub(super) fn longest_wait(&mut self, at_once: bool) -> Option<Duration> {
+        let mut wait = None;
+        let mut at_most = |ms: u64| wait = Some(wait.map_or(ms, |other: u64| other.min(ms)));
+        if !self.throttled.is_empty() || at_once {
+            at_most(0);
+        }
+        if !self.outbox.is_empty() || !self.unwritten.is_empty() {
+            at_most(1);
+        }
+        if let Some(ms) = self.table_wait_ms() {
+            at_most(ms);
+        }
+        if !self.stalled.is_empty() {
+            at_most(limits::UNSENT_PATIENCE_MS);
+        }
+        if !self.paused.is_empty() {
+            at_most(self.shared.pause.over_in(self.now_ms));
+        }
+        if let Some(until) = self.waiting.iter().map(|it| it.until).min().filter(|it| *it < u64::MAX) {
+            at_most(until.saturating_sub(self.now_ms));
+        }
+        if let Some((until, _)) = self.lingering.front() {
+            at_most(until.saturating_sub(self.now_ms) + 1);
+        }
+        // Those that have authenticated or gone meanwhile are not waited for.
+        while let Some(&(until, token)) = self.strangers.front() {
+            if self.get(token).is_some_and(|connection| !connection.session.authenticated) {
+                at_most(until.saturating_sub(self.now_ms));
+                break;
+            }
+            self.strangers.pop_front();
+        }
+        if self.limits.idle_seconds > 0 && !self.connections.is_empty() {
+            at_most(IDLE_STEP_MS);
+        }
+        if self.draining {
+            at_most(DRAIN_STEP_MS);
+        }
+        wait.map(Duration::from_millis)
+    }
+
     /// Goes on with stalled connections whose replies have left meanwhile, or whose client has not taken a byte
     /// for so long that it may be one that writes everything before it reads.
     pub(super) fn check_stalled(&mut self) {

@@ -4,8 +4,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Token, Worker};
+use crate::command::operate::tell_synced;
 use crate::command::session::Session;
-use crate::command::{Command, Flags};
+use crate::command::{Awaited, Command, Flags};
+use crate::table::effect::Lsn;
 
 /// A pause, or none.
 #[derive(Debug, Default)]
@@ -52,6 +54,17 @@ impl Pause {
     }
 }
 
+/// A connection whose reply comes later.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    /// Monotonic milliseconds at which it comes at the latest.
+    pub(super) until: u64,
+    pub(super) token: Token,
+    pub(super) awaited: Awaited,
+    /// Position that has to be synced, where that is awaited.
+    pub(super) lsn: Lsn,
+}
+
 impl Worker {
     /// A connection's next request waits for the end of the pause.
     pub(super) fn pause(&mut self, token: Token) {
@@ -75,21 +88,28 @@ impl Worker {
         }
     }
 
-    /// Replies to those who waited for replicas, of which there are none.
+    /// Replies to those for whom it is there what they waited for, and to those whose time is over.
     pub(super) fn check_waiting(&mut self) {
+        let durable = self.shared.journal().map_or(0, |journal| journal.ring.durable());
         let mut at = 0;
         while at < self.waiting.len() {
-            let (until, token) = self.waiting[at];
+            let Waiting { until, token, awaited, lsn } = self.waiting[at];
             let (now_ms, draining) = (self.now_ms, self.draining);
+            let there = awaited == Awaited::Journal && durable >= lsn;
             // Who is gone cannot be told after a while, and the server does not wait to end.
-            if self.get(token).is_some_and(|connection| !connection.eof && !draining && until > now_ms) {
+            if !there
+                && self.get(token).is_some_and(|connection| !connection.eof && !draining && until > now_ms)
+            {
                 at += 1;
                 continue;
             }
             self.waiting.swap_remove(at);
             if let Some(connection) = self.get(token) {
                 connection.pending = false;
-                self.conclude_pending(token, |reply| reply.integer(0));
+                self.conclude_pending(token, |reply| match awaited {
+                    Awaited::Replicas => reply.integer(0),
+                    Awaited::Journal | Awaited::JournalAndReplicas => tell_synced(reply, durable >= lsn),
+                });
                 self.resume(token);
             }
         }

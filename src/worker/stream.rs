@@ -11,6 +11,7 @@
 //! What was executed stays executed if the client goes away or sends something malformed.
 
 use super::execute::Scene;
+use super::scribe::{Extent, Space};
 use super::{Token, Worker, token_of};
 use crate::command::resolve::{foresee, long_key, long_key_error, permit};
 use crate::command::{Flags, Now, Parts};
@@ -167,7 +168,7 @@ impl Worker {
 
     /// One part: at most [`limits::SPANS`] arguments. Gives the bytes that are done with, and whether that was all.
     fn execute_part(&mut self, slot: usize, input: &[u8], rules: &Rules, now: Now) -> (usize, Option<Ended>) {
-        if self.throttle(slot) || self.hold_back(slot) {
+        if self.throttle(slot) || self.hold_back(slot) || self.lacks_space(slot, input.len()) {
             return (0, Some(Ended::Full));
         }
         let Self { connections, batch, pool, shared, counts, limits, stalled, .. } = self;
@@ -213,6 +214,8 @@ impl Worker {
                 limits,
                 reload: false,
                 scratch: &mut self.scratch,
+                desk: &mut self.desk,
+                ring: shared.ring(),
             };
             parts.no_memory = scene.lacks_memory(command.flags.has(Flags::DENYOOM), now);
             scene.call(connection, command, args, (None, now), &mut outgoing, Some(parts));
@@ -244,6 +247,29 @@ impl Worker {
             self.pause(token);
         }
         waits
+    }
+
+    /// Whether the journal has no space for the next part of a connection's request; it is asked again in a moment.
+    fn lacks_space(&mut self, slot: usize, bytes: usize) -> bool {
+        let waits_in_line = self.waits_in_line();
+        let Self { connections, shared, desk, unwritten, .. } = self;
+        let Some(connection) = connections.get_mut(slot) else { return false };
+        let (Some(ring), Some(Stream::Parts { command, .. })) = (shared.ring(), connection.stream.as_deref())
+        else {
+            return false;
+        };
+        let writes = command.flags.has(Flags::WRITE);
+        let extent = Extent::Writes { bytes, arguments: limits::SPANS };
+        let space = match writes {
+            true if waits_in_line => Space::Soon,
+            true => desk.prepare(ring, extent),
+            false => desk.prepare(ring, Extent::Looks),
+        };
+        if space != Space::Enough {
+            connection.throttled = true;
+            unwritten.push_back(token_of(slot, connection));
+        }
+        space != Space::Enough
     }
 
     /// Whether a connection had its share of the turn; it is then served in the next.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::{Admission, Identity, Message, Post, Settings, Shared, Token, Worker};
+use super::{Admission, Identity, Journal, Message, Post, Settings, Shared, Token, Worker};
 use crate::clock::Clock;
 use crate::command::{ConfigError, Now};
 use crate::connection::{End, Peer, Wants};
-use crate::limits::{self, Limits};
+use crate::journal::ring::stand_in;
+use crate::limits::{self, Limits, SyncPolicy};
 use crate::table::Table;
 
 /// The directives of a test.
@@ -85,6 +86,17 @@ fn stage_with(workers: usize, settings: Fixed) -> Stage {
 }
 
 impl Stage {
+    /// Gives the server a journal on a disk in memory. Calling the result does what the journal's thread does in a step.
+    fn keep_a_journal(&self) -> impl FnMut() + use<> {
+        let (ring, mut write) = stand_in();
+        let shared = Arc::clone(&self.workers[0].shared);
+        shared.name_journal(Journal::new(ring, true, Box::new(|| {})));
+        move || {
+            write(&shared.journal().expect("it was named above").ring);
+            shared.tell_expecting();
+        }
+    }
+
     fn pass(&self, time: Duration) {
         let microseconds = u64::try_from(time.as_micros()).expect("tests take no ages");
         self.unix_us.fetch_add(microseconds, Ordering::Relaxed);
@@ -156,25 +168,25 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn replies_wait_for_the_position_they_depend_on() {
-    let mut stage = stage(1, Limits::default());
+    let mut stage = stage(1, Limits { sync: SyncPolicy::Always, ..Limits::default() });
+    let mut journal = stage.keep_a_journal();
     let worker = &mut stage.workers[0];
     let token = worker.connect();
     worker.begin_turn();
     worker.hear(token, b"INCR n\r\nINCR n\r\n");
-    // As if a journal had given the second change position 7.
-    worker.connections[token.slot as usize].wait = 7;
     assert!(!worker.wanted(token).send, "nothing is acknowledged before it is safe");
+    let reader = worker.connect();
+    worker.hear(reader, b"PING\r\n");
+    assert_eq!(text(&worker.flush(reader)), "+PONG\r\n", "it shows nothing that could be lost");
+    worker.hear(reader, b"GET n\r\n");
+    assert!(!worker.wanted(reader).send, "nor is it shown to anybody");
     worker.finish_turn();
-    worker.shared.durable.store(6, Ordering::Release);
-    worker.shared.posts[0].send(Message::Durable).expect("the mailbox has room");
+    journal();
     worker.begin_turn();
-    worker.handle_mail();
-    assert!(worker.is_listed(token) && !worker.wanted(token).send);
-    worker.shared.durable.store(7, Ordering::Release);
-    worker.shared.posts[0].send(Message::Durable).expect("the mailbox has room");
     worker.handle_mail();
     assert!(worker.is_listed(token), "the engine is told to look again");
     assert_eq!(text(&worker.flush(token)), ":1\r\n:2\r\n");
+    assert_eq!(text(&worker.flush(reader)), "$1\r\n2\r\n");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! bounded keys go to make room.
 
 use super::Worker;
-use super::execute::{Changes, Scene};
+use super::execute::Scene;
+use super::scribe::Changes;
 use crate::command::Now;
 use crate::limits;
 use crate::table::Moment;
@@ -12,13 +13,21 @@ impl Worker {
     pub(super) fn check_table(&mut self) {
         let table = &self.shared.table;
         let next = table.next_task();
-        if next == u64::MAX && !self.sweeping {
+        if next == u64::MAX && !self.sweeping || self.now_ms < self.sweep_at_ms {
             return;
         }
         let now_ms = self.clock.unix_us() / 1000;
         if next <= now_ms || self.sweeping {
-            let at = &mut Moment { now_ms, effects: &mut Changes(&mut self.counts.changes) };
-            self.sweeping = table.expire(&mut self.sweep, limits::EXPIRED_PER_TURN, at);
+            let ring = self.shared.ring();
+            if self.shared.is_loading() || ring.is_some_and(|ring| !self.desk.prepare_removals(ring)) {
+                // They go when there is space for saying so. Until then they read as absent.
+                self.sweeping = false;
+                self.sweep_at_ms = self.now_ms + limits::EXPIRY_STEP_MS;
+                return;
+            }
+            let effects = &mut Changes { count: &mut self.counts.changes, desk: &mut self.desk, ring };
+            self.sweeping =
+                table.expire(&mut self.sweep, limits::EXPIRED_PER_TURN, &mut Moment { now_ms, effects });
         }
     }
 
@@ -30,6 +39,9 @@ impl Worker {
         let next = self.shared.table.next_task();
         if next == u64::MAX {
             return None;
+        }
+        if self.now_ms < self.sweep_at_ms {
+            return Some(self.sweep_at_ms - self.now_ms);
         }
         let now_ms = self.clock.unix_us() / 1000;
         // Rounded up by one: a deadline that has not quite passed when we look costs another turn.
@@ -54,8 +66,12 @@ impl Scene<'_> {
             if within() {
                 return true;
             }
-            let at = &mut Moment { now_ms: now.ms(), effects: &mut Changes(&mut self.counts.changes) };
-            if !self.limits.evicts || !table.evict(at) {
+            if !self.limits.evicts || self.ring.is_some_and(|ring| !self.desk.prepare_removals(ring)) {
+                return false;
+            }
+            let effects =
+                &mut Changes { count: &mut self.counts.changes, desk: &mut *self.desk, ring: self.ring };
+            if !table.evict(&mut Moment { now_ms: now.ms(), effects }) {
                 return false;
             }
         }

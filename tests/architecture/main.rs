@@ -16,7 +16,8 @@ mod source;
 /// the rest of its module is none of the user's business; every module of the layout is here, also those that are
 /// still to come. A module may always use itself.
 const IMPORTS: &[(&str, &[&str])] = &[
-    ("main", &["config", "logging", "server"]),
+    ("main", &["config", "logging", "server", "tools"]),
+    ("tools", &["journal", "table", "resp::integer", "config", "clock", "limits"]),
     (
         "server",
         &[
@@ -43,7 +44,18 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("engine", &["worker", "buffer", "clock", "metrics", "limits", "connection::End", "connection::Peer"]),
     (
         "worker",
-        &["connection", "command", "table", "journal::ring", "metrics", "resp", "buffer", "clock", "limits"],
+        &[
+            "connection",
+            "command",
+            "table",
+            "journal::record",
+            "journal::ring",
+            "metrics",
+            "resp",
+            "buffer",
+            "clock",
+            "limits",
+        ],
     ),
     // Session state, the request being discarded or streamed, and the position that replies wait for.
     (
@@ -59,7 +71,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("command", &["resp", "table", "limits"]),
-    ("journal", &["table::effect", "limits"]),
+    // Effects, and what values they are made of.
+    (
+        "journal",
+        &["table::effect", "table::Scalar", "table::Value", "table::Window", "table::WindowShape", "limits"],
+    ),
     ("table", &["resp::integer", "limits"]),
     ("logging", &["config::LogLevel", "limits"]),
     ("config", &["limits"]),
@@ -89,7 +105,7 @@ const WORLD: &[&str] = &[
 ];
 
 /// Where `unsafe` may stand.
-const UNSAFE: &[&str] = &["engine", "buffer", "table::probe", "journal::ring"];
+const UNSAFE: &[&str] = &["engine", "buffer", "table::probe", "journal::ring", "server::idle"];
 
 /// How a clock is looked at, and who may.
 const CLOCKS: &[&str] = &["Instant::now", "SystemTime::now", "clock_gettime", "_rdtsc", ".elapsed()"];

@@ -2,6 +2,7 @@
 
 use tallyring::command::Outcome;
 use tallyring::command::client_list::{Question, QuestionKind};
+use tallyring::command::save::{Begun, Busy, Wish};
 use tallyring::resp::encode::{Encoder, Protocol};
 
 use super::server::{BLOCK, Collected, Server, arguments, client, shown};
@@ -101,7 +102,18 @@ fn hosts_are_asked() {
     }
     assert_eq!(server.host.slept, 0.25);
     assert_eq!((server.ask("SHUTDOWN NOSAVE now force"), server.host.ended), (String::new(), true));
+    assert_eq!(server.host.save_at_end, Some(Some(false)));
     assert_eq!(server.ask("LASTSAVE"), ":0\\r\\n");
+    assert_eq!(server.ask("BGSAVE"), "+Background saving started\\r\\n");
+    assert_eq!(server.ask("BGREWRITEAOF"), "+Background append only file rewriting started\\r\\n");
+    server.host.saves = Ok(Begun::Scheduled);
+    assert_eq!(server.ask("BGSAVE schedule"), "+Background saving scheduled\\r\\n");
+    assert_eq!(server.ask("BGSAVE x"), "-ERR syntax error\\r\\n");
+    server.host.saves = Err(Busy::Saving);
+    assert_eq!(server.ask("BGSAVE"), "-ERR Background save already in progress\\r\\n");
+    assert_eq!(server.host.wishes, [Wish::Begin, Wish::Rewrite, Wish::BeginOrLater, Wish::Begin]);
+    server.host.saves = Ok(Begun::Number(3));
+    assert!(matches!(server.run(&["SAVE"]).outcome, Some(Outcome::Saved(3))));
     assert_eq!(server.ask("CONFIG RESETSTAT"), "+OK\\r\\n");
     assert_eq!(server.host.resets, 1);
     server.ask("CLIENT SETNAME web");

@@ -6,6 +6,7 @@ use tallyring::command::info::Facts;
 use tallyring::command::lookup::lookup;
 use tallyring::command::queue::Admission;
 use tallyring::command::resolve::{permit, resolve};
+use tallyring::command::save::{Begun, Busy, Wish};
 use tallyring::command::session::Session;
 use tallyring::command::{Call, Command, ConfigError, Host, Now, Outcome, Parts, Tally};
 use tallyring::limits::{Limits, SPANS};
@@ -15,7 +16,7 @@ use tallyring::table::effect::{Effect, EffectSink, Lsn};
 use tallyring::table::{Figures, Table};
 
 /// What stands around the core: a few directives and a password.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct StubHost {
     pub(crate) password: Option<Vec<u8>>,
     pub(crate) maxmemory: u64,
@@ -24,7 +25,30 @@ pub(crate) struct StubHost {
     pub(crate) pause: Option<(u64, bool)>,
     pub(crate) may_debug: bool,
     pub(crate) slept: f64,
+    pub(crate) synced: Option<bool>,
     pub(crate) ended: bool,
+    pub(crate) save_at_end: Option<Option<bool>>,
+    pub(crate) wishes: Vec<Wish>,
+    pub(crate) saves: Result<Begun, Busy>,
+}
+
+impl Default for StubHost {
+    fn default() -> Self {
+        Self {
+            password: None,
+            maxmemory: 0,
+            resets: 0,
+            limits: Limits::default(),
+            pause: None,
+            may_debug: false,
+            slept: 0.0,
+            synced: None,
+            ended: false,
+            save_at_end: None,
+            wishes: Vec::new(),
+            saves: Ok(Begun::Started),
+        }
+    }
 }
 
 impl Host for StubHost {
@@ -98,6 +122,19 @@ impl Host for StubHost {
         self.slept += seconds;
     }
 
+    fn is_synced(&self) -> Option<bool> {
+        self.synced
+    }
+
+    fn save(&mut self, wish: Wish) -> Result<Begun, Busy> {
+        self.wishes.push(wish);
+        self.saves
+    }
+
+    fn save_at_end(&mut self, save: Option<bool>) {
+        self.save_at_end = Some(save);
+    }
+
     fn shut_down(&mut self) -> bool {
         self.ended = true;
         true
@@ -157,9 +194,10 @@ impl EffectSink for Numbered {
         assert!(self.began.replace(self.last).is_none(), "groups do not nest");
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> Lsn {
         let began = self.began.take().expect("a group was begun");
         self.groups.push((began, self.last));
+        self.last
     }
 }
 

@@ -187,12 +187,12 @@ fn config_is_read(engine: Engine) {
          < save
          < $0
          <
-         > CONFIG GET appendonly
+         > CONFIG GET appendfsync
          < *2
-         < $10
-         < appendonly
-         < $2
-         < no
+         < $11
+         < appendfsync
+         < $8
+         < everysec
          > CONFIG GET nosuch
          < *0",
     );

@@ -76,8 +76,8 @@ fn resp3_values(engine: Engine) {
     let nothing: Value = redis::cmd("GET").arg("nothing").query(&mut connection).expect("GET is understood");
     assert_eq!(nothing, Value::Nil);
     let config: Value =
-        redis::cmd("CONFIG").arg("GET").arg("appendonly").query(&mut connection).expect("a map");
-    let expected = (Value::BulkString(b"appendonly".to_vec()), Value::BulkString(b"no".to_vec()));
+        redis::cmd("CONFIG").arg("GET").arg("appendfsync").query(&mut connection).expect("a map");
+    let expected = (Value::BulkString(b"appendfsync".to_vec()), Value::BulkString(b"everysec".to_vec()));
     assert_eq!(config, Value::Map(vec![expected]));
     let info: String = redis::cmd("INFO").query(&mut connection).expect("INFO is text in RESP3 too");
     assert!(info.contains("redis_version:"));

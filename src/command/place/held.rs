@@ -61,7 +61,8 @@ impl<'a> Call<'a> {
         let (command, args) = (self.command, self.args);
         self.effects.begin();
         let result = self.within(command, args, &mut held, work);
-        self.effects.end();
+        held.mark(self.effects.end());
+        self.wait = self.wait.max(held.changed());
         result
     }
 

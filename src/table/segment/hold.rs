@@ -80,6 +80,11 @@ fn in_segment(segment: usize) -> KeyHash {
 }
 
 impl Held<'_> {
+    /// Something in them may have changed at `position`, which was the end of a group.
+    pub fn mark(&mut self, position: Lsn) {
+        self.guards.mark(position);
+    }
+
     /// Position of the last change in any of them.
     pub fn changed(&self) -> Lsn {
         self.guards.changed()
@@ -112,15 +117,16 @@ impl Holding for Held<'_> {
         at: &mut Moment<'_>,
         visit: &mut dyn FnMut(&[u8]),
     ) -> bool {
-        loop {
+        // As in `Table::random_key`.
+        for _ in 0..100 {
             let lens: Vec<usize> =
                 (0..SEGMENTS).map(|segment| self.guards.segment(in_segment(segment)).store.len()).collect();
             let Some(segment) = chosen(&lens, random()) else { return false };
-            // A key that was due has gone: there are fewer each time.
             if self.guards.segment(in_segment(segment)).pick(random, at, visit) {
                 return true;
             }
         }
+        false
     }
 
     fn figures(&mut self) -> Figures {

@@ -60,7 +60,7 @@ pub(super) enum Change {
     Set(Vec<u8>, Held, Option<u64>),
     Deadline(Vec<u8>, Option<u64>),
     Remove(Vec<u8>, Removal),
-    Field(Vec<u8>, Vec<u8>, Held),
+    Field(Vec<u8>, Vec<u8>, Held, Option<u64>),
     RemoveField(Vec<u8>, Vec<u8>),
     Splice(Vec<u8>, usize, Vec<u8>),
     Bucket(Vec<u8>, WindowShape, u64, i64, Option<u64>),
@@ -74,10 +74,11 @@ impl Change {
             Self::Set(key, held, deadline) => Effect::Set { key, value: held.value(), deadline: *deadline },
             Self::Deadline(key, deadline) => Effect::Deadline { key, deadline: *deadline },
             Self::Remove(key, cause) => Effect::Remove { key, cause: *cause },
-            Self::Field(key, field, held) => Effect::Field {
+            Self::Field(key, field, held, deadline) => Effect::Field {
                 key,
                 field,
                 value: held.value().scalar().expect("fields hold integers and bytes"),
+                deadline: *deadline,
             },
             Self::RemoveField(key, field) => Effect::RemoveField { key, field },
             Self::Splice(key, offset, bytes) => Effect::Splice { key, offset: *offset, bytes },
@@ -103,8 +104,8 @@ impl EffectSink for Changes {
             Effect::Set { key, value, deadline } => Change::Set(key.to_vec(), Held::of(value), deadline),
             Effect::Deadline { key, deadline } => Change::Deadline(key.to_vec(), deadline),
             Effect::Remove { key, cause } => Change::Remove(key.to_vec(), cause),
-            Effect::Field { key, field, value } => {
-                Change::Field(key.to_vec(), field.to_vec(), Held::of(value.into()))
+            Effect::Field { key, field, value, deadline } => {
+                Change::Field(key.to_vec(), field.to_vec(), Held::of(value.into()), deadline)
             }
             Effect::RemoveField { key, field } => Change::RemoveField(key.to_vec(), field.to_vec()),
             Effect::Flush => Change::Flush,
@@ -208,7 +209,7 @@ impl Model {
     ) -> Result<bool, WrongType> {
         let held = Held::parse(value);
         let new = self.hash(key, now)?.insert(field.to_vec(), held.clone()).is_none();
-        self.changes.push(Change::Field(key.to_vec(), field.to_vec(), held));
+        self.changes.push(Change::Field(key.to_vec(), field.to_vec(), held, self.keys[key].1));
         Ok(new)
     }
 
@@ -231,7 +232,7 @@ impl Model {
             return sum;
         };
         fields.insert(field.to_vec(), Held::Int(sum));
-        self.changes.push(Change::Field(key.to_vec(), field.to_vec(), Held::Int(sum)));
+        self.changes.push(Change::Field(key.to_vec(), field.to_vec(), Held::Int(sum), self.keys[key].1));
         Ok(sum)
     }
 

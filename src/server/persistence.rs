@@ -1,0 +1,446 @@
+//! The journal in this process: what is read at the start, the thread that writes while the server runs, and its end.
+
+use std::fmt::Display;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::config::{Config, Exit};
+use crate::engine::Engine;
+use crate::journal::Identity;
+use crate::journal::disk::{Failure, RealDisk};
+use crate::journal::life::{RING, boot_id, ring_bytes};
+use crate::journal::recovery::{Extent, Recovered, Report, recover_telling};
+use crate::journal::ring::{Memory, Ring, image::Image};
+use crate::journal::snapshot::{self, Reader, Summary};
+use crate::journal::writer::{Flush, Flushed, Settings, SyncMode, Writer};
+use crate::limits::{self, SyncPolicy};
+use crate::table::effect::{Effect, Lsn};
+use crate::worker::{Journal, Rest, Shared};
+
+use super::ServerError;
+#[cfg(feature = "uring")]
+use super::linked::OnRing;
+use super::loading::Progress;
+use super::settings::Directives;
+use super::snapshots::Snapshots;
+
+/// Name of the file that the next log ring is in, until all that only the last one has is in files: it may be of another
+/// length, and a process that is killed before leaves the last one as it was.
+const NEXT_RING: &str = "journal.ring-next";
+
+/// Milliseconds that another process may take to let go of the directory: one that was killed a moment ago has writes
+/// under way.
+const LOCK_PATIENCE_MS: u64 = 3_000;
+
+/// A directory of data, which is this process's as long as this value exists.
+#[derive(Debug)]
+pub(super) struct Data {
+    path: PathBuf,
+    disk: RealDisk,
+    ring: Option<Image>,
+    boot: u128,
+    settings: Settings,
+}
+
+fn failed(what: impl std::fmt::Display) -> ServerError {
+    ServerError::new(what.to_string())
+}
+
+impl Data {
+    /// Takes the directory, which is made where there is none.
+    pub(super) fn open(config: &Config, clock: &Clock) -> Result<Self, ServerError> {
+        let path = config.dir.clone();
+        let shown = path.display();
+        fs::create_dir_all(&path).map_err(|error| {
+            failed(format!(
+                "cannot make the data directory {shown}: {error} (remedy: set dir, or appendonly no)"
+            ))
+        })?;
+        let disk = take(&path, clock)?;
+        let at = path.join(RING);
+        let ring =
+            Image::read(&at).map_err(|error| failed(format!("cannot read {}: {error}", at.display())))?;
+        let settings = Settings {
+            sync: SyncMode::Never,
+            segment_bytes: config.journal_segment_size as u64,
+            ..Settings::default()
+        };
+        Ok(Self { path, disk, ring, boot: boot_id().map_err(failed)?, settings })
+    }
+
+    /// Writes through a ring, where the engine is on one.
+    pub(super) fn on(self, engine: Engine) -> Self {
+        match engine {
+            #[cfg(feature = "uring")]
+            Engine::Uring(..) => self.on_ring(),
+            #[cfg(feature = "tokio-uring")]
+            Engine::TokioUring => self,
+            #[cfg(feature = "epoll")]
+            Engine::Epoll => self,
+        }
+    }
+
+    #[cfg(feature = "uring")]
+    fn on_ring(mut self) -> Self {
+        match OnRing::new() {
+            Ok(ring) => self.disk.set_together(Arc::new(ring)),
+            Err(error) => {
+                log::info!("the journal has no ring of its own: {error} (remedy: raise LimitMEMLOCK=)");
+            }
+        }
+        self
+    }
+
+    /// Reads what was saved into the table, and starts the threads that write what changes from now on.
+    pub(super) fn load(
+        self,
+        shared: &Arc<Shared>,
+        directives: &Arc<Directives>,
+        clock: &Clock,
+    ) -> Result<(Keeper, Snapshots), ServerError> {
+        let apply = &mut |effect: &Effect<'_>| shared.table.apply(effect);
+        let refused =
+            |refusal: &dyn Display| failed(format!("cannot load {}: {refusal}", self.path.display()));
+        let snapshot = self.load_snapshot(clock, apply)?;
+        let extent = snapshot
+            .map_or_else(Extent::default, |summary| Extent { from: summary.head.start, reach: summary.end });
+        let mut progress = Progress::begin(clock, "journal");
+        let show = &mut |done, all| progress.at(done, all);
+        let recovered = recover_telling(&self.disk, extent, self.ring.as_ref(), self.boot, apply, show)
+            .map_err(|refusal| refused(&refusal))?;
+        tell(&recovered.report, &self.path, progress.end());
+        let ring = ring_bytes(self.settings.segment_bytes);
+        let at = self.path.join(NEXT_RING);
+        // Where replies wait for syncs anyway, the ring need not survive the process: a store to a file's page may have to
+        // wait for its disk, and that would be with a lock held.
+        let survives = shared.settings.limits().sync != SyncPolicy::Always;
+        let memory = if survives { Memory::of_file(&at, ring) } else { Memory::anonymous(ring) };
+        let memory = memory.map_err(|error| failed(format!("cannot map {}: {error}", at.display())))?;
+        let identity = Identity::draw(self.boot);
+        let run = identity.run;
+        let disk = self.disk.clone();
+        let keeper = self.keep(shared, clock, (&recovered, identity), (memory, survives))?;
+        let orders = Arc::clone(&keeper.orders);
+        if let Some(summary) = &snapshot {
+            // Its name is durable: the journal that was begun a moment ago has synced all names.
+            snapshot::remove_older(&disk, summary.head.start).map_err(failed)?;
+            orders.drop_before(summary.head.start);
+        }
+        let snapshots = Snapshots::start(shared, directives, clock, (disk, orders), (run, snapshot))?;
+        Ok((keeper, snapshots))
+    }
+
+    /// Reads the newest snapshot, if there is one.
+    fn load_snapshot(
+        &self,
+        clock: &Clock,
+        apply: &mut snapshot::Show<'_>,
+    ) -> Result<Option<Summary>, ServerError> {
+        if snapshot::remove_unfinished(&self.disk).map_err(failed)? > 0 {
+            log::info!("removed a snapshot that was not finished");
+        }
+        let Some(start) = snapshot::newest(&self.disk).map_err(failed)? else { return Ok(None) };
+        let mut progress = Progress::begin(clock, "snapshot");
+        let read = Reader::open(&self.disk, start)
+            .and_then(|reader| reader.read_all(apply, &mut |done, all| progress.at(done, all)));
+        let summary =
+            read.map_err(|refusal| failed(format!("cannot load {}: {refusal}", self.path.display())))?;
+        let seconds = progress.end() as f64 / 1000.0;
+        log::info!(
+            "read {} keys and {} tokens from {} ({} bytes) in {seconds:.2} s, {:.0} keys/s",
+            summary.totals.keys,
+            summary.totals.tokens,
+            snapshot::name_of(start),
+            summary.bytes,
+            summary.totals.keys as f64 / seconds.max(0.001)
+        );
+        Ok(Some(summary))
+    }
+
+    fn keep(
+        self,
+        shared: &Arc<Shared>,
+        clock: &Clock,
+        (recovered, identity): (&Recovered, Identity),
+        (memory, survives): (Memory, bool),
+    ) -> Result<Keeper, ServerError> {
+        let (writer, ring) = Writer::begin(self.disk, recovered, identity, self.settings, memory)
+            .map_err(|failure| failed(format!("cannot begin the journal: {failure}")))?;
+        // Before anything is appended.
+        let at = self.path.join(RING);
+        let replaced = if survives { fs::rename(self.path.join(NEXT_RING), &at) } else { remove(&at) };
+        replaced.map_err(|error| failed(format!("cannot replace {}: {error}", at.display())))?;
+        let (ending, orders) = (Arc::new(AtomicBool::new(false)), Arc::<Orders>::default());
+        let (give, take) = channel();
+        let body = {
+            let (shared, clock, ending) = (Arc::clone(shared), clock.clone(), Arc::clone(&ending));
+            let orders = Arc::clone(&orders);
+            move || keep(&shared, &take, &clock, (&ending, &orders))
+        };
+        let thread = thread::Builder::new().name("journal".to_owned()).spawn(body);
+        let thread = thread.map_err(|error| failed(format!("cannot start a thread: {error}")))?;
+        let bell = thread.thread().clone();
+        shared.name_journal(Journal::new(ring, survives, Box::new(move || bell.unpark())));
+        give.send(writer).map_err(|_| failed("the journal's thread has ended"))?;
+        Ok(Keeper { thread, ending, orders })
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Takes a directory's lock, waiting a little for a process that is about to let go of it.
+fn take(path: &Path, clock: &Clock) -> Result<RealDisk, ServerError> {
+    let until = clock.monotonic_ms() + LOCK_PATIENCE_MS;
+    loop {
+        match RealDisk::take(path) {
+            Ok(disk) => return Ok(disk),
+            Err(failure) if failure.errno != libc::EWOULDBLOCK => return Err(failed(failure)),
+            Err(_) if clock.monotonic_ms() >= until => {
+                return Err(failed(format!(
+                    "another server uses the data directory {} (remedy: end it, or give this one a dir of its own)",
+                    path.display()
+                )));
+            }
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// Logs what was found.
+fn tell(report: &Report, path: &Path, took_ms: u64) {
+    if let Some(cut) = &report.cut {
+        log::warn!(
+            "{}: cut {} bytes off its end, from byte {} on, which were written and never synced{}",
+            cut.path.display(),
+            cut.bytes,
+            cut.offset,
+            if cut.groups > 0 { " (some of them whole, behind others that are not)" } else { "" }
+        );
+    }
+    if let Some((from, to)) = report.lost {
+        log::warn!("positions {from} to {to} of the journal were written and never synced, and are gone");
+    }
+    if report.ring_frames > 0 {
+        log::info!("{} changes that a killed server had not yet written are there", report.ring_frames);
+    }
+    log::info!(
+        "read {} changes from {} files ({} bytes) of {} in {took_ms} ms{}",
+        report.effects,
+        report.files,
+        report.bytes,
+        path.display(),
+        if report.closed { "; the server before closed it" } else { "" }
+    );
+}
+
+/// The thread that writes the journal.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    thread: JoinHandle<()>,
+    ending: Arc<AtomicBool>,
+    orders: Arc<Orders>,
+}
+
+/// What the journal's thread does for others, in its next step.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    sync_up_to: AtomicU64,
+    drop_before: AtomicU64,
+}
+
+impl Orders {
+    /// Wants all up to here durable, whatever `appendfsync` says.
+    pub(super) fn sync_up_to(&self, position: Lsn) {
+        // Relaxed: a number; the thread sees it within a step.
+        self.sync_up_to.fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// Wants the files removed that have nothing from here on. A durable snapshot starts here.
+    pub(super) fn drop_before(&self, position: Lsn) {
+        // Relaxed: as above; that the snapshot is durable was waited for before.
+        self.drop_before.fetch_max(position, Ordering::Relaxed);
+    }
+}
+
+impl Keeper {
+    /// Writes and syncs what is left, and ends. No worker runs any more.
+    pub(super) fn end(self) {
+        // Release: pairs with the Acquire in `keep`; all that was appended is seen before.
+        self.ending.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        if self.thread.join().is_err() {
+            log::error!("the journal's thread has panicked");
+        }
+    }
+}
+
+/// Milliseconds for which the thread waits while something is appended now and then: what it would lose is what a power
+/// cut may take anyway, and the ring is far from full by then.
+const STEP_MS: u64 = 10;
+
+/// Milliseconds for which it waits while nothing is appended.
+const IDLE_MS: u64 = 1000;
+
+/// A thread that syncs while the journal's thread goes on writing.
+struct Syncer {
+    give: SyncSender<Flush<RealDisk>>,
+    take: Receiver<Flushed>,
+    /// It has one to do.
+    busy: bool,
+    /// When it was given one last.
+    began_ms: u64,
+}
+
+impl Syncer {
+    /// Starts the thread; it wakes the one that calls this, and ends with this value.
+    fn start() -> std::io::Result<Self> {
+        let (give, given) = sync_channel::<Flush<RealDisk>>(1);
+        let (done, take) = channel();
+        let caller = thread::current();
+        let body = move || {
+            for flush in given {
+                // Nobody waits for it only if the process ends.
+                let _ = done.send(flush.run());
+                caller.unpark();
+            }
+        };
+        thread::Builder::new().name("journal-sync".to_owned()).spawn(body)?;
+        Ok(Self { give, take, busy: false, began_ms: 0 })
+    }
+
+    /// Publishes what was synced. True: something was.
+    fn finish(
+        &mut self,
+        writer: &mut Writer<RealDisk>,
+        ring: &Ring,
+        now_ms: u64,
+        wait: bool,
+    ) -> Result<bool, Failure> {
+        if !self.busy {
+            return Ok(false);
+        }
+        let done = if wait { self.take.recv().ok() } else { self.take.try_recv().ok() };
+        let Some(flushed) = done else { return Ok(false) };
+        self.busy = false;
+        writer.finish_flush(ring, now_ms, flushed)?;
+        Ok(true)
+    }
+
+    /// Begins to sync what is written, if it is not done and not under way.
+    fn begin(&mut self, writer: &mut Writer<RealDisk>, now_ms: u64) {
+        if let Some(flush) = writer.start_flush() {
+            self.began_ms = now_ms;
+            self.busy = self.give.try_send(flush).is_ok();
+            assert!(self.busy, "it has nothing to do, and does not end before this value");
+        }
+    }
+}
+
+/// The thread.
+fn keep(
+    shared: &Shared,
+    writer: &Receiver<Writer<RealDisk>>,
+    clock: &Clock,
+    (ending, orders): (&AtomicBool, &Orders),
+) {
+    let Ok(mut writer) = writer.recv() else { return };
+    let journal = shared.journal().expect("it was named before the writer was sent");
+    if let Err(failure) = keep_writing(shared, journal, &mut writer, clock, (ending, orders)) {
+        give_up(&failure);
+    }
+    shared.tell_expecting();
+}
+
+fn keep_writing(
+    shared: &Shared,
+    journal: &Journal,
+    writer: &mut Writer<RealDisk>,
+    clock: &Clock,
+    (ending, orders): (&AtomicBool, &Orders),
+) -> Result<(), Failure> {
+    let ring = &journal.ring;
+    let mut syncer = Syncer::start().expect("a thread can be started where others were a moment ago");
+    let (mut refusing, mut idle_turns, mut dropped) = (None, 0_u32, 0);
+    loop {
+        // Acquire: pairs with the Release in `end`.
+        let ends = ending.load(Ordering::Acquire);
+        let sync = shared.settings.limits().sync;
+        let now_ms = clock.monotonic_ms();
+        // Once a second is the other thread's business, so that what is appended meanwhile does not wait for the disk.
+        writer.set_sync(if sync == SyncPolicy::Always { SyncMode::Always } else { SyncMode::Never });
+        let synced = syncer.finish(writer, ring, now_ms, ends)?;
+        let progress = writer.step(ring, now_ms, false)?;
+        let from = orders.drop_before.load(Ordering::Relaxed);
+        if from > dropped {
+            let files = writer.drop_before(from)?;
+            log::debug!("dropped {files} files of the journal before {from}");
+            dropped = from;
+        }
+        if synced || progress.synced || progress.taken > 0 {
+            shared.tell_expecting();
+        }
+        let every_second = sync == SyncPolicy::EverySecond
+            && now_ms.saturating_sub(syncer.began_ms) >= limits::JOURNAL_SYNC_MS;
+        let wanted = orders.sync_up_to.load(Ordering::Relaxed) > ring.durable();
+        if !syncer.busy && (journal.take_wanted_sync() || every_second || wanted) {
+            syncer.begin(writer, now_ms);
+        }
+        if ring.refusing() != refusing {
+            refusing = ring.refusing();
+            tell_refusing(refusing);
+        }
+        if ends {
+            break;
+        }
+        if progress.taken > 0 && !progress.stalled {
+            idle_turns = 0;
+            continue;
+        }
+        idle_turns = idle_turns.saturating_add(1);
+        // Dozes for a while first: to be woken costs whoever appends more than a look now and then costs us.
+        let unsynced = ring.durable() < ring.written() && sync == SyncPolicy::EverySecond;
+        let sleeps = idle_turns > 10 && !unsynced && !syncer.busy && progress.next_ms.is_none();
+        let (how, most) = if sleeps { (Rest::Asleep, IDLE_MS) } else { (Rest::Dozing, STEP_MS) };
+        let patient = progress.stalled || how == Rest::Dozing && sync != SyncPolicy::Always;
+        if journal.rest(how, || patient || ring.waiting() == 0) {
+            thread::park_timeout(Duration::from_millis(most));
+            journal.wake();
+        } else {
+            // A worker is about to complete what it has begun.
+            thread::yield_now();
+        }
+    }
+    if !writer.close(ring, clock.monotonic_ms())? {
+        log::error!("the disk has no space for the last changes; they are in the log ring");
+    }
+    Ok(())
+}
+
+fn tell_refusing(refusing: Option<i32>) {
+    match refusing {
+        Some(errno) => log::error!(
+            "there is no space for the journal: {}; commands that write are refused until there is (remedy: free some)",
+            nix::errno::Errno::from_raw(errno).desc()
+        ),
+        None => log::warn!("there is space for the journal again; commands that write are served"),
+    }
+}
+
+/// What the disk holds is not known any more: nothing may be acknowledged from here on.
+fn give_up(failure: &Failure) -> ! {
+    log::error!("the journal cannot go on: {failure}; nothing more is acknowledged, the server ends");
+    std::process::exit(Exit::Journal.code().into());
+}
