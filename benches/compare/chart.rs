@@ -62,6 +62,8 @@ fn shown((_, shape, work): Group) -> Option<(Metric, String)> {
         Work::Among(_) => (Metric::Cpu, format!("{} deep, {work}: µs of CPU per INCR", shape.depth)),
         Work::Holding(population, _) => (Metric::Counter(population), format!("{work}: bytes per counter")),
         Work::Expiry(..) => (Metric::Gone, format!("{work}: seconds until all are gone")),
+        Work::Starting(source, _) => (Metric::Start(source), format!("{work}: seconds until it answers")),
+        Work::Snapshot(_) => (Metric::Saving, format!("{work}: p99.9 meanwhile ÷ before")),
         Work::Calls | Work::Open | Work::Idle | Work::Growing(_) | Work::Each => return None,
     })
 }

@@ -24,27 +24,54 @@ pub(super) const OURS_EPOLL: &str = "tallyring-epoll";
 pub(super) const OURS_EPOLL_BUILD: &str = "tallyring-epoll-build";
 /// Our default engine with two workers.
 pub(super) const OURS_TWO: &str = "tallyring-uring-2-workers";
+/// Our default engine with a journal that the kernel syncs when it likes.
+pub(super) const OURS_NO: &str = "tallyring-uring-no";
+/// The same with a journal synced every second.
+pub(super) const OURS_EVERYSEC: &str = "tallyring-uring-everysec";
+/// The same with a journal synced before replies leave.
+pub(super) const OURS_ALWAYS: &str = "tallyring-uring-always";
 /// redis-server.
 pub(super) const REDIS: &str = "redis";
+/// redis-server with an append-only file that the kernel syncs when it likes.
+pub(super) const REDIS_NO: &str = "redis-no";
+/// redis-server with an append-only file synced every second.
+pub(super) const REDIS_EVERYSEC: &str = "redis-everysec";
+/// redis-server with an append-only file synced before replies leave.
+pub(super) const REDIS_ALWAYS: &str = "redis-always";
 /// valkey-server.
 pub(super) const VALKEY: &str = "valkey";
+/// valkey-server with an append-only file synced every second.
+pub(super) const VALKEY_EVERYSEC: &str = "valkey-everysec";
+/// valkey-server with an append-only file synced before replies leave.
+pub(super) const VALKEY_ALWAYS: &str = "valkey-always";
 /// The loop on epoll without a decoder or a table.
 pub(super) const BARE_EPOLL: &str = "bare-epoll";
 /// The same on a ring.
 pub(super) const BARE_RING: &str = "bare-ring";
 
+/// Our default engine, one worker.
+const URING: Kind = Kind::Ours(Build::All, "1", &["--engine", "uring"]);
+
 /// All of them, in the order of tables. One line is one contender.
-const CONTENDERS: [(&str, Kind); 10] = [
-    (OURS, Kind::Ours(Build::All, "1", &["--engine", "uring"])),
-    (OURS_FIXED, Kind::Ours(Build::All, "1", &["--engine", "uring", "--recv", "fixed"])),
-    (OURS_TOKIO, Kind::Ours(Build::All, "1", &["--engine", "tokio-uring"])),
-    (OURS_EPOLL, Kind::Ours(Build::All, "1", &["--engine", "epoll"])),
-    (OURS_EPOLL_BUILD, Kind::Ours(Build::EpollOnly, "1", &["--engine", "epoll"])),
-    (OURS_TWO, Kind::Ours(Build::All, "2", &["--engine", "uring"])),
-    (REDIS, Kind::Peer),
-    (VALKEY, Kind::Peer),
-    (BARE_EPOLL, Kind::Bare("epoll")),
-    (BARE_RING, Kind::Bare("ring")),
+const CONTENDERS: [(&str, Kind, Mode); 18] = [
+    (OURS, URING, Mode::Memory),
+    (OURS_FIXED, Kind::Ours(Build::All, "1", &["--engine", "uring", "--recv", "fixed"]), Mode::Memory),
+    (OURS_TOKIO, Kind::Ours(Build::All, "1", &["--engine", "tokio-uring"]), Mode::Memory),
+    (OURS_EPOLL, Kind::Ours(Build::All, "1", &["--engine", "epoll"]), Mode::Memory),
+    (OURS_EPOLL_BUILD, Kind::Ours(Build::EpollOnly, "1", &["--engine", "epoll"]), Mode::Memory),
+    (OURS_TWO, Kind::Ours(Build::All, "2", &["--engine", "uring"]), Mode::Memory),
+    (OURS_NO, URING, Mode::Journal("no")),
+    (OURS_EVERYSEC, URING, Mode::Journal("everysec")),
+    (OURS_ALWAYS, URING, Mode::Journal("always")),
+    (REDIS, Kind::Peer("redis"), Mode::Memory),
+    (REDIS_NO, Kind::Peer("redis"), Mode::Journal("no")),
+    (REDIS_EVERYSEC, Kind::Peer("redis"), Mode::Journal("everysec")),
+    (REDIS_ALWAYS, Kind::Peer("redis"), Mode::Journal("always")),
+    (VALKEY, Kind::Peer("valkey"), Mode::Memory),
+    (VALKEY_EVERYSEC, Kind::Peer("valkey"), Mode::Journal("everysec")),
+    (VALKEY_ALWAYS, Kind::Peer("valkey"), Mode::Journal("always")),
+    (BARE_EPOLL, Kind::Bare("epoll"), Mode::Memory),
+    (BARE_RING, Kind::Bare("ring"), Mode::Memory),
 ];
 
 /// All names, in the order of tables.
@@ -60,7 +87,7 @@ pub(super) const NAMES: [&str; CONTENDERS.len()] = {
 
 /// Whether this is one of ours, not a peer or a bare loop.
 pub(super) fn is_ours(name: &str) -> bool {
-    CONTENDERS.iter().any(|(known, kind)| *known == name && matches!(kind, Kind::Ours(..)))
+    CONTENDERS.iter().any(|(known, kind, _)| *known == name && matches!(kind, Kind::Ours(..)))
 }
 
 /// A server that can be started.
@@ -70,14 +97,40 @@ pub(super) struct Contender {
     pub(super) name: &'static str,
     program: PathBuf,
     kind: Kind,
+    mode: Mode,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// With so many workers, and these flags.
     Ours(Build, &'static str, &'static [&'static str]),
-    Peer,
+    /// The program is of this name.
+    Peer(&'static str),
     Bare(&'static str),
+}
+
+/// What of the data a server writes to disk; no server takes snapshots unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Nothing.
+    Memory,
+    /// Every change, synced as `appendfsync` says here.
+    Journal(&'static str),
+}
+
+impl Mode {
+    /// Its arguments, the same for all servers. A journal that were rewritten under way would be measured with it.
+    fn arguments(self) -> Vec<&'static str> {
+        let mut words = vec!["--save", ""];
+        match self {
+            Self::Memory => words.extend(["--appendonly", "no"]),
+            Self::Journal(sync) => {
+                words.extend(["--appendonly", "yes", "--appendfsync", sync]);
+                words.extend(["--auto-aof-rewrite-percentage", "0"]);
+            }
+        }
+        words
+    }
 }
 
 /// Which of our binaries.
@@ -107,15 +160,27 @@ impl Contender {
         !matches!(self.kind, Kind::Bare(_))
     }
 
-    /// Arguments to listen on `port` of loopback with nothing persisted.
+    /// What it writes to disk, in the words of its own directives, for the record.
+    pub(super) fn mode(&self) -> String {
+        match self.mode {
+            _ if !self.has_table() => "without data".to_owned(),
+            Mode::Memory => "`appendonly no`".to_owned(),
+            Mode::Journal(sync) => format!("`appendonly yes`, `appendfsync {sync}`"),
+        }
+    }
+
+    /// Arguments to listen on `port` of loopback, with data in the current directory if any.
     pub(super) fn arguments(&self, port: u16) -> Vec<OsString> {
         let port = port.to_string();
         let words: Vec<&str> = match self.kind {
             Kind::Ours(_, workers, flags) => {
-                let common = ["--threads", workers, "--port", &port, "--save", "", "--appendonly", "no"];
-                flags.iter().copied().chain(common).collect()
+                let common = ["--threads", workers, "--port", &port];
+                flags.iter().copied().chain(common).chain(self.mode.arguments()).collect()
             }
-            Kind::Peer => vec!["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            Kind::Peer(_) => {
+                let common = ["--port", &port, "--bind", "127.0.0.1"];
+                common.into_iter().chain(self.mode.arguments()).collect()
+            }
             Kind::Bare(kind) => vec!["bare", kind, "--port", &port],
         };
         words.into_iter().map(OsString::from).collect()
@@ -136,7 +201,7 @@ impl Contender {
 pub(super) fn gather(options: &Options, wanted: &[&'static str]) -> (Vec<Contender>, Vec<Missing>) {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     let mut ours: Option<Result<PathBuf, String>> = None;
-    for (name, kind) in CONTENDERS {
+    for (name, kind, mode) in CONTENDERS {
         let asked = options.servers.is_empty() || options.servers.iter().any(|server| server == name);
         if !asked || !wanted.contains(&name) {
             continue;
@@ -148,10 +213,10 @@ pub(super) fn gather(options: &Options, wanted: &[&'static str]) -> (Vec<Contend
                 Err("built without the feature uring".to_owned())
             }
             Kind::Bare(_) => own_binary(),
-            Kind::Peer => peer_binary(options, name),
+            Kind::Peer(peer) => peer_binary(options, peer),
         };
         match program {
-            Ok(program) => found.push(Contender { name, program, kind }),
+            Ok(program) => found.push(Contender { name, program, kind, mode }),
             Err(why) => missing.push(Missing { name, why }),
         }
     }

@@ -11,6 +11,7 @@ mod chart;
 mod contender;
 mod counters;
 mod curve;
+mod durability;
 mod expiry;
 mod latencies;
 mod launch;
@@ -24,6 +25,8 @@ mod record;
 mod row;
 mod runner;
 mod server;
+mod snapshot;
+mod starting;
 mod statistics;
 mod summary;
 mod system_calls;
@@ -61,13 +64,14 @@ pub(crate) fn main() -> ExitCode {
 
 fn command() -> Command {
     options::arguments(Command::new("compare"))
-        .about("compares servers on this machine: CPU per operation and key, latencies, memory, expiry")
+        .about("compares servers on this machine: CPU per operation and key, latencies, memory, expiry, durability")
         .args_conflicts_with_subcommands(true)
         .subcommand(load::role::load_command())
         .subcommand(load::role::idle_command())
         .subcommand(load::role::partial_command())
         .subcommand(load::role::grow_command())
         .subcommand(load::role::expiry_command())
+        .subcommand(load::role::snapshot_command())
         .subcommand(load::role::commands_command())
         .subcommand(bare::command())
         .subcommand(launch::command())
@@ -82,6 +86,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         Some(("partial", matches)) => load::role::run_partial(matches, &mut input, &mut output)?,
         Some(("grow", matches)) => load::role::run_grow(matches, &mut input, &mut output)?,
         Some(("expiry", matches)) => load::role::run_expiry(matches, &mut input, &mut output)?,
+        Some(("snapshot", matches)) => load::role::run_snapshot(matches, &mut input, &mut output)?,
         Some(("commands", matches)) => load::role::run_commands(matches, &mut input, &mut output)?,
         Some(("bare", matches)) => bare::run(matches)?,
         Some(("launch", matches)) => return Err(launch::run(matches).into()),

@@ -69,7 +69,6 @@ pub(super) fn arguments(command: Command) -> Command {
         .arg(path("epoll-binary", "our epoll-only server; built if not given"))
         .arg(core("server-core", "0", "processor for servers"))
         .arg(core("load-core", "1", "processor for the load"))
-        .arg(text("durability", "of all servers").value_parser(["no", "everysec"]).default_value("no"))
         .arg(path("record", "where to make the record's directory (default: benches/record)"))
         .arg(text("seed", "of random keys").value_parser(value_parser!(u64)).default_value("1"))
 }
@@ -80,9 +79,6 @@ impl Options {
     /// # Errors
     /// A sentence for the user about what cannot be done.
     pub(super) fn read(matches: &ArgMatches) -> Result<Self, String> {
-        if matches.get_one::<String>("durability").is_some_and(|mode| mode == "everysec") {
-            return Err("--durability everysec: not yet, our server has no journal".to_owned());
-        }
         let effort = match (matches.get_flag("smoke"), matches.get_flag("quick")) {
             (true, true) => return Err("--smoke and --quick exclude each other".to_owned()),
             (true, false) => Effort::Smoke,

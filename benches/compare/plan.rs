@@ -8,13 +8,14 @@ use serde::Serialize;
 use crate::load::population::Population;
 
 use super::contender::{
-    BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, OURS_FIXED, OURS_TOKIO, OURS_TWO, REDIS,
-    VALKEY,
+    BARE_EPOLL, BARE_RING, OURS, OURS_ALWAYS, OURS_EPOLL, OURS_EPOLL_BUILD, OURS_EVERYSEC, OURS_FIXED,
+    OURS_NO, OURS_TOKIO, OURS_TWO, REDIS, REDIS_ALWAYS, REDIS_EVERYSEC, REDIS_NO, VALKEY, VALKEY_ALWAYS,
+    VALKEY_EVERYSEC,
 };
 use super::counters;
 use super::options::{Effort, Options};
 use super::row::{RowName, Shape};
-use super::work::{Delivery, Due, FEW_KEYS, Many, Work};
+use super::work::{Delivery, Due, FEW_KEYS, Many, Source, Work};
 
 const DEEP: Shape = Shape { connections: 50, depth: 64 };
 const MIDDLE: Shape = Shape { connections: 50, depth: 16 };
@@ -31,26 +32,32 @@ const IDLE_SMOKE: Shape = Shape { connections: 500, depth: 1 };
 const BULK: Shape = Shape { connections: 8, depth: 1 };
 /// Of T7.
 const PARTIAL: Shape = Shape { connections: 50, depth: 1 };
-/// Of the commands' latencies.
+/// Of the commands' latencies, and one of T12.
 const ALONE: Shape = Shape { connections: 1, depth: 1 };
+/// Of T12: as many requests as one sync can serve.
+const CROWD: Shape = Shape { connections: 500, depth: 1 };
 /// Of T7 in a smoke run.
 const PARTIAL_SMOKE: Shape = Shape { connections: 5, depth: 1 };
+
+/// Those with a journal that is synced every second.
+const EVERYSEC: [&str; 3] = [OURS_EVERYSEC, REDIS_EVERYSEC, VALKEY_EVERYSEC];
 
 const EVERYONE: [&str; 6] = [OURS, OURS_EPOLL, REDIS, VALKEY, BARE_EPOLL, BARE_RING];
 
 /// The shapes of a row.
 fn shapes(row: RowName, effort: Effort) -> &'static [Shape] {
     match row {
-        RowName::T1 | RowName::T5 | RowName::T16 => &[DEEP],
-        RowName::T2 => &[MIDDLE],
-        RowName::T3 => &[FLAT, MANY],
+        RowName::T1 | RowName::T1Everysec | RowName::T5 | RowName::T16 => &[DEEP],
+        RowName::T2 | RowName::T2Everysec => &[MIDDLE],
+        RowName::T3 | RowName::T3Everysec => &[FLAT, MANY],
         RowName::T4 => &[DEEP, MIDDLE, FEW, FLAT, MANY],
-        RowName::T6 | RowName::T9 | RowName::T10 => &[BULK],
+        RowName::T6 | RowName::T6Everysec | RowName::T9 | RowName::T10 => &[BULK],
         RowName::T7 if effort == Effort::Smoke => &[PARTIAL_SMOKE],
         RowName::T7 => &[PARTIAL],
         RowName::T11 if effort == Effort::Smoke => &[IDLE_SMOKE],
         RowName::T11 => &[IDLE],
-        RowName::T15 => &[FLAT],
+        RowName::T12 => &[ALONE, FLAT, CROWD],
+        RowName::T13 | RowName::T14 | RowName::T15 => &[FLAT],
         RowName::Commands => &[ALONE],
     }
 }
@@ -62,9 +69,37 @@ pub(super) fn servers(row: RowName) -> &'static [&'static str] {
         RowName::T4 => &[OURS, OURS_EPOLL_BUILD],
         RowName::T5 | RowName::T11 | RowName::Commands => &[OURS, OURS_EPOLL, REDIS, VALKEY],
         RowName::T6 | RowName::T7 => &[OURS, OURS_FIXED, OURS_TOKIO, OURS_EPOLL, REDIS, VALKEY],
+        RowName::T1Everysec | RowName::T2Everysec | RowName::T3Everysec => &EVERYSEC,
+        RowName::T6Everysec => &[OURS_EVERYSEC],
+        RowName::T12 => {
+            &[OURS_NO, OURS_EVERYSEC, OURS_ALWAYS, REDIS_NO, REDIS_EVERYSEC, REDIS_ALWAYS, VALKEY_ALWAYS]
+        }
+        RowName::T13 => &[OURS_EVERYSEC, OURS_ALWAYS, REDIS_EVERYSEC, REDIS_ALWAYS],
+        RowName::T14 => &[OURS_EVERYSEC, REDIS, REDIS_EVERYSEC, VALKEY, VALKEY_EVERYSEC],
         // Engines have nothing to do with the table.
         RowName::T9 | RowName::T10 | RowName::T15 => &[OURS, REDIS, VALKEY],
         RowName::T16 => &[OURS, OURS_TWO, REDIS, VALKEY],
+    }
+}
+
+/// Whether a server that takes part in a row does this work there: peers read either a snapshot or a journal, ours reads
+/// the one and then what follows it in the other.
+fn does(server: &str, work: Work) -> bool {
+    match work {
+        Work::Starting(Source::Snapshot, _) => [OURS_EVERYSEC, REDIS, VALKEY].contains(&server),
+        Work::Starting(Source::Journal, _) => EVERYSEC.contains(&server),
+        Work::Closed
+        | Work::Calls
+        | Work::Open
+        | Work::Idle
+        | Work::Keys(..)
+        | Work::Partial(..)
+        | Work::Among(_)
+        | Work::Holding(..)
+        | Work::Growing(_)
+        | Work::Expiry(..)
+        | Work::Snapshot(_)
+        | Work::Each => true,
     }
 }
 
@@ -101,19 +136,24 @@ pub(super) struct Step {
 impl Step {
     /// Seconds this takes, more or less, for the display of the time left.
     pub(super) fn estimate(&self) -> f64 {
-        match self.work {
-            Work::Closed | Work::Open => self.warm + self.seconds + 0.05,
-            Work::Calls => self.warm + self.seconds + 0.15,
-            Work::Idle => 0.5 + self.shape.connections as f64 * 1e-4,
-            Work::Keys(..) | Work::Among(_) => self.warm + self.seconds + 0.1,
-            Work::Partial(_, Delivery::Whole) => 1.0,
-            Work::Partial(_, Delivery::Pieces) => 4.0,
-            Work::Holding(Population::Rows, keys) => 1.0 + keys as f64 * 4e-6,
-            Work::Holding(_, keys) => 1.0 + keys as f64 * 1e-6,
-            Work::Growing(keys) => 15.0 + keys as f64 * 1e-6,
-            Work::Expiry(_, keys) => 5.0 + keys as f64 * 8e-6,
-            Work::Each => 3.0,
-        }
+        // A server of its own, with its keys.
+        let fresh = if self.row.is_durable() { 1.5 } else { 0.0 };
+        fresh
+            + match self.work {
+                Work::Closed | Work::Open => self.warm + self.seconds + 0.05,
+                Work::Calls => self.warm + self.seconds + 0.15,
+                Work::Idle => 0.5 + self.shape.connections as f64 * 1e-4,
+                Work::Keys(..) | Work::Among(_) => self.warm + self.seconds + 0.1,
+                Work::Partial(_, Delivery::Whole) => 1.0,
+                Work::Partial(_, Delivery::Pieces) => 4.0,
+                Work::Holding(Population::Rows, keys) => 1.0 + keys as f64 * 4e-6,
+                Work::Holding(_, keys) => 1.0 + keys as f64 * 1e-6,
+                Work::Growing(keys) => 15.0 + keys as f64 * 1e-6,
+                Work::Expiry(_, keys) => 5.0 + keys as f64 * 8e-6,
+                Work::Snapshot(keys) => 5.0 + keys as f64 * 2e-6,
+                Work::Starting(_, keys) => 1.0 + keys as f64 * 1.5e-6,
+                Work::Each => 3.0,
+            }
     }
 
     /// The rows that are compared with each other as one.
@@ -124,6 +164,7 @@ impl Step {
     /// The server that it asks, among those that live on; none = it starts its own.
     pub(super) fn instance(&self) -> Option<Instance> {
         match self.work {
+            _ if self.row.is_durable() => None,
             Work::Closed | Work::Calls | Work::Open if self.row == RowName::T16 => Some(Instance::Wide),
             Work::Among(FEW_KEYS) => Some(Instance::Few),
             Work::Closed | Work::Calls | Work::Open | Work::Keys(..) | Work::Among(_) => Some(Instance::Main),
@@ -132,6 +173,8 @@ impl Step {
             | Work::Holding(..)
             | Work::Growing(_)
             | Work::Expiry(..)
+            | Work::Snapshot(_)
+            | Work::Starting(..)
             | Work::Each => None,
         }
     }
@@ -140,7 +183,7 @@ impl Step {
     pub(super) fn keys(&self, effort: Effort) -> u64 {
         match self.work {
             Work::Closed | Work::Calls | Work::Open => keys(effort),
-            Work::Keys(_, keys) | Work::Among(keys) => keys,
+            Work::Keys(_, keys) | Work::Among(keys) | Work::Snapshot(keys) | Work::Starting(_, keys) => keys,
             Work::Idle
             | Work::Partial(..)
             | Work::Holding(..)
@@ -165,6 +208,15 @@ fn held(effort: Effort, keys: u64) -> u64 {
         Effort::Full => keys,
         Effort::Quick => keys / 10,
         Effort::Smoke => keys / 500,
+    }
+}
+
+/// Keys of a snapshot, and of a server that starts.
+fn stored(effort: Effort) -> u64 {
+    match effort {
+        Effort::Full => 10_000_000,
+        Effort::Quick => 1_000_000,
+        Effort::Smoke => 20_000,
     }
 }
 
@@ -205,8 +257,10 @@ pub(super) fn steps(
         for &shape in shapes(row, options.effort) {
             for works in works(row, shape, options.effort) {
                 let needed = works.iter().find_map(|&work| Some((work, work.needs()?)));
-                let can = |&server: &&str| needed.is_none_or(|(_, command)| know(server, command));
-                let (able, lacking): (Vec<&str>, Vec<&str>) = servers.iter().copied().partition(can);
+                let doing =
+                    servers.iter().copied().filter(|server| works.iter().all(|&work| does(server, work)));
+                let can = |server: &&str| needed.is_none_or(|(_, command)| know(server, command));
+                let (able, lacking): (Vec<&str>, Vec<&str>) = doing.partition(can);
                 if let Some((work, command)) = needed {
                     unable.extend(lacking.into_iter().map(|server| Unable { row, work, server, command }));
                 }
@@ -226,6 +280,12 @@ fn works(row: RowName, shape: Shape, effort: Effort) -> Vec<Vec<Work>> {
         RowName::T5 => return vec![vec![Work::Among(FEW_KEYS), Work::Among(many)]],
         RowName::T4 if shape.depth == 1 => vec![Work::Closed, Work::Open, Work::Calls],
         RowName::T1 | RowName::T2 | RowName::T3 | RowName::T4 => vec![Work::Closed, Work::Calls],
+        RowName::T1Everysec | RowName::T2Everysec | RowName::T3Everysec | RowName::T12 => vec![Work::Closed],
+        RowName::T6Everysec => [keys(effort), many].map(|keys| Work::Keys(Many::Mincrby, keys)).to_vec(),
+        RowName::T13 => vec![Work::Snapshot(stored(effort))],
+        RowName::T14 => {
+            [Source::Snapshot, Source::Journal].map(|source| Work::Starting(source, stored(effort))).to_vec()
+        }
         RowName::T6 => [keys(effort), many]
             .into_iter()
             .flat_map(|keys| [Many::Mget, Many::Mincrby].map(|command| Work::Keys(command, keys)))
@@ -296,6 +356,8 @@ fn times(effort: Effort, work: Work) -> (f64, f64) {
             | Work::Holding(..)
             | Work::Growing(_)
             | Work::Expiry(..)
+            | Work::Snapshot(_)
+            | Work::Starting(..)
             | Work::Each,
         ) => (0.0, 0.0),
     }

@@ -1,5 +1,6 @@
 //! What a run found, raw, and how it is written down: `results.json`, `results.csv`, `summary.md`, `cpu.svg`,
-//! `memory.svg` where it was measured over numbers of counters, and `commands.csv` where every command was timed.
+//! `memory.svg` where it was measured over numbers of counters, `commands.csv` where every command was timed,
+//! `durability.svg` where modes of syncing were compared, `snapshot.svg` and `snapshot.csv` where snapshots were written.
 //!
 //! Every round is kept, so that another reading of the figures stays possible. Knows no server and no target.
 
@@ -13,14 +14,17 @@ use serde::Serialize;
 use crate::load::commands::Timed;
 use crate::load::expiry::Expiry;
 use crate::load::report::Report;
+use crate::load::snapshot::{Slice, Snapshot};
 
 use super::chart;
 use super::contender::Missing;
 use super::counters::Point;
 use super::curve;
+use super::durability;
 use super::machine::{self, Facts};
 use super::plan::Unable;
 use super::row::{RowName, Shape};
+use super::starting::Start;
 use super::summary;
 use super::verdict::Judged;
 use super::work::Work;
@@ -63,7 +67,11 @@ pub(super) struct Sample {
     /// What counters cost.
     pub(super) point: Option<Point>,
     /// How keys expired.
-    pub(super) expiry: Option<Expiry>,
+    pub(super) expiry: Option<Box<Expiry>>,
+    /// What a snapshot did to requests.
+    pub(super) snapshot: Option<Box<Snapshot>>,
+    /// A start with data.
+    pub(super) start: Option<Start>,
     /// How long each command took.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) commands: Vec<Timed>,
@@ -97,6 +105,8 @@ impl Sample {
             held: None,
             point: None,
             expiry: None,
+            snapshot: None,
+            start: None,
             commands: Vec::new(),
             report: None,
         }
@@ -116,6 +126,8 @@ pub(super) struct Record {
     pub(super) machine: Facts,
     /// Versions of the servers, by name.
     pub(super) servers: BTreeMap<&'static str, String>,
+    /// What they write to disk, by name.
+    pub(super) modes: BTreeMap<&'static str, String>,
     /// Servers that were not there.
     pub(super) missing: Vec<Missing>,
     /// What was not measured, because a server does not know the command.
@@ -148,6 +160,13 @@ impl Record {
         if let Some(picture) = curve::svg(self) {
             fs::write(directory.join("memory.svg"), picture)?;
         }
+        if let Some(picture) = durability::modes_svg(self) {
+            fs::write(directory.join("durability.svg"), picture)?;
+        }
+        if let Some(picture) = durability::snapshot_svg(self) {
+            fs::write(directory.join("snapshot.svg"), picture)?;
+            fs::write(directory.join("snapshot.csv"), self.snapshot_csv())?;
+        }
         Ok(directory)
     }
 
@@ -164,12 +183,31 @@ impl Record {
         text
     }
 
+    fn snapshot_csv(&self) -> String {
+        let mut text = String::from("server,round,at_s,saving,count,p50_us,p90_us,p99_us,p999_us,max_us\n");
+        for sample in &self.samples {
+            let Some(snapshot) = &sample.snapshot else { continue };
+            for Slice { at_s, latency } in &snapshot.slices {
+                let saving = u8::from((snapshot.began_s..snapshot.ended_s).contains(at_s));
+                text.push_str(&format!(
+                    "{},{},{at_s:.1},{saving},{}",
+                    sample.server, sample.round, latency.count
+                ));
+                let figures = [latency.p50, latency.p90, latency.p99, latency.p999, latency.max];
+                text.push_str(&cells(&figures.map(Some)));
+                text.push('\n');
+            }
+        }
+        text
+    }
+
     fn csv(&self) -> String {
         let mut text = String::from(
             "row,connections,depth,work,server,round,operations,rate,cpu_us,user_us,voluntary,involuntary,\
              server_load,generator_load,system_calls,anonymous_bytes,bytes_per_connection,asked_rate,kept_up,\
              p50_us,p90_us,p99_us,p999_us,p9999_us,max_us,ns_per_key,bytes_per_byte,seed,\
-             counters,bytes_per_counter,dataset_per_counter,key_bytes,gone_s,left,quiet_p99_us,expiring_p99_us\n",
+             counters,bytes_per_counter,dataset_per_counter,key_bytes,gone_s,left,quiet_p99_us,expiring_p99_us,\
+             quiet_p999_us,saving_p999_us,saving_s,memory_growth,start_s,stored_bytes\n",
         );
         for sample in &self.samples {
             text.push_str(&csv_line(sample));
@@ -210,6 +248,7 @@ fn csv_line(sample: &Sample) -> String {
     line.push_str(&cells(&numbers));
     line.push_str(&report.map_or_else(|| ",".to_owned(), |report| format!(",{}", report.seed)));
     let (point, expiry) = (sample.point.as_ref(), sample.expiry.as_ref());
+    let (snapshot, start) = (sample.snapshot.as_ref(), sample.start);
     let numbers = [
         point.map(|point| point.counters as f64),
         point.map(|point| point.per_counter),
@@ -219,6 +258,12 @@ fn csv_line(sample: &Sample) -> String {
         expiry.map(|expiry| expiry.left as f64),
         expiry.map(|expiry| expiry.quiet.p99),
         expiry.map(|expiry| expiry.expiring.p99),
+        snapshot.map(|snapshot| snapshot.quiet.p999),
+        snapshot.map(|snapshot| snapshot.saving.p999),
+        snapshot.map(|snapshot| snapshot.ended_s - snapshot.began_s),
+        snapshot.map(|snapshot| snapshot.growth()),
+        start.map(|start| start.seconds),
+        start.map(|start| start.stored_bytes as f64),
     ];
     line.push_str(&cells(&numbers));
     line.push('\n');

@@ -17,18 +17,20 @@ use super::counters::{self, Point};
 use super::expiry;
 use super::latencies;
 use super::machine::{self, Facts};
-use super::measure::{Load, Measured, measure};
+use super::measure::{Load, Measured, fill, measure};
 use super::memory::{self, Cores};
 use super::options::{Effort, Options};
 use super::plan::{self, Step, Unable};
 use super::progress::Progress;
 use super::record::{Record, Sample};
 use super::server::Server;
+use super::snapshot;
+use super::starting;
 use super::statistics::median;
 use super::summary;
 use super::system_calls::Counter;
 use super::verdict::{self, Group};
-use super::work::{BULK_KEYS, Delivery, Due, Many, PIECE, Work};
+use super::work::{BULK_KEYS, Delivery, Due, Many, PIECE, Source, Work};
 
 /// Runs a comparison and writes its record.
 ///
@@ -150,6 +152,11 @@ impl Run<'_> {
                 Work::Holding(..) | Work::Growing(_) => {
                     figures(|sample| Some(sample.point?.per_counter)).map(|bytes| format!("{bytes:.1} B"))
                 }
+                Work::Snapshot(_) => figures(|sample| Some(sample.snapshot.as_ref()?.saving.p999))
+                    .map(|p999| format!("p99.9 {p999:.0} µs")),
+                Work::Starting(..) => {
+                    figures(|sample| Some(sample.start?.seconds)).map(|seconds| format!("{seconds:.2} s"))
+                }
                 Work::Each => figures(|sample| Some(sample.commands.first()?.latency.p50))
                     .map(|p50| format!("{p50:.1} µs")),
                 Work::Expiry(..) => figures(|sample| Some(sample.expiry.as_ref()?.gone_s))
@@ -175,6 +182,8 @@ impl Run<'_> {
                 let points = plan::points(self.options.effort, most);
                 return self.grow(step, Population::Articles, &points);
             }
+            Work::Snapshot(keys) => Some(self.snapshot(step, keys)?),
+            Work::Starting(source, keys) => Some(self.start(step, source, keys)?),
             Work::Each => Some(self.each(step)?),
             Work::Expiry(due, keys) => {
                 self.half_capacity(step).map(|rate| self.expiry(step, due, keys, rate)).transpose()?
@@ -184,8 +193,15 @@ impl Run<'_> {
     }
 
     fn load(&self, step: &Step, rate: Option<f64>) -> Result<Sample, String> {
-        let (server, cores) = self.asked(step);
-        let measured = measure(server, &cores, &self.ask(step, rate), || Ok(()), |(), _| Ok(()))?;
+        let measured = if step.row.is_durable() {
+            let Cores { server, load } = self.cores();
+            let server = Server::start(self.arena.contender(step.server), &[server])?;
+            fill(&server, &[load], step.keys(self.options.effort))?;
+            measure(&server, &[load], &self.ask(step, rate), || Ok(()), |(), _| Ok(()))?
+        } else {
+            let (server, cores) = self.asked(step);
+            measure(server, &cores, &self.ask(step, rate), || Ok(()), |(), _| Ok(()))?
+        };
         Ok(sample(step, &measured))
     }
 
@@ -225,6 +241,8 @@ impl Run<'_> {
             | Work::Holding(..)
             | Work::Growing(_)
             | Work::Expiry(..)
+            | Work::Snapshot(_)
+            | Work::Starting(..)
             | Work::Each => {
                 unreachable!("{}: these bring their own load", step.work)
             }
@@ -300,7 +318,20 @@ impl Run<'_> {
         let (connections, seed) = (step.shape.connections, self.seed(step));
         let asked = expiry::Asked { due, keys, connections, rate, seed };
         let seen = expiry::watch(contender, self.cores(), self.options.effort, asked)?;
-        Ok(Sample { expiry: Some(seen), ..blank(step) })
+        Ok(Sample { expiry: Some(Box::new(seen)), ..blank(step) })
+    }
+
+    fn start(&self, step: &Step, source: Source, keys: u64) -> Result<Sample, String> {
+        let contender = self.arena.contender(step.server);
+        let start = starting::time(contender, self.cores(), source, keys)?;
+        Ok(Sample { start: Some(start), ..blank(step) })
+    }
+
+    fn snapshot(&self, step: &Step, keys: u64) -> Result<Sample, String> {
+        let contender = self.arena.contender(step.server);
+        let asked = snapshot::Asked { keys, connections: step.shape.connections, seed: self.seed(step) };
+        let seen = snapshot::watch(contender, self.cores(), self.options.effort, asked)?;
+        Ok(Sample { snapshot: Some(Box::new(seen)), ..blank(step) })
     }
 
     fn each(&self, step: &Step) -> Result<Sample, String> {
@@ -321,12 +352,14 @@ impl Run<'_> {
         failure: Option<String>,
     ) -> Record {
         let contenders = self.arena.contenders().iter();
+        let modes = contenders.clone().map(|contender| (contender.name, contender.mode())).collect();
         Record {
             date: machine::today(),
             commit: machine::commit(),
             flags: self.options.shown(),
             machine,
             servers: contenders.map(|contender| (contender.name, contender.version())).collect(),
+            modes,
             missing,
             unmeasured,
             counter: self.counter.as_ref().map(Counter::name),

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{self, Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,8 +18,11 @@ use nix::unistd::Pid;
 use super::contender::{Contender, target_directory};
 use super::launch;
 
-/// How long a server may take to answer its first `PING`.
+/// How long a server without data may take to answer its first `PING`.
 const START: Duration = Duration::from_secs(10);
+
+/// How long one may take with data: to write a snapshot, to end, or to read it all again.
+const WITH_DATA: Duration = Duration::from_secs(300);
 
 /// How long a server may take to end after it was asked to.
 const END: Duration = Duration::from_secs(5);
@@ -45,24 +49,36 @@ impl Server {
     pub(super) fn start(contender: &Contender, cores: &[usize]) -> Result<Self, String> {
         Self::spawn(contender, cores)
             .map_err(|error| format!("{} cannot be started: {error}", contender.name))
-            .and_then(|mut server| match server.await_answer() {
-                Ok(()) => Ok(server),
+            .and_then(|mut server| match server.await_answer(START) {
+                Ok(_) => Ok(server),
                 Err(what) => Err(format!("{} {what}; its log ends: {}", contender.name, server.log_end())),
             })
+    }
+
+    /// Ends the server, which writes what it has to, and starts it again with what it left on disk. Gives the time from
+    /// its execution to its first answer.
+    ///
+    /// # Errors
+    /// A sentence that says what happened, with the end of the server's log.
+    pub(super) fn restart(&mut self, contender: &Contender, cores: &[usize]) -> Result<Duration, String> {
+        let of = |what: String| format!("{}: {what}", contender.name);
+        match self.end(WITH_DATA).map_err(|error| of(error.to_string()))? {
+            Ended::Asked => {}
+            Ended::Killed => return Err(of(format!("did not end; its log ends: {}", self.log_end()))),
+        }
+        let execute = || {
+            let port = free_port()?;
+            io::Result::Ok((port, execute(contender, cores, port, &self.directory)?))
+        };
+        (self.port, self.child) = execute().map_err(|error| of(error.to_string()))?;
+        self.await_answer(WITH_DATA).map_err(|what| of(format!("{what}; its log ends: {}", self.log_end())))
     }
 
     fn spawn(contender: &Contender, cores: &[usize]) -> io::Result<Self> {
         let port = free_port()?;
         let directory = target_directory().join(format!("bench-run/{}-{port}", process::id()));
         fs::create_dir_all(&directory)?;
-        let log = File::create(directory.join("log"))?;
-        let child = launch::on_cores(cores, contender.program())?
-            .args(contender.arguments(port))
-            .current_dir(&directory)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
+        let child = execute(contender, cores, port, &directory)?;
         Ok(Self { name: contender.name, port, child, directory })
     }
 
@@ -78,18 +94,19 @@ impl Server {
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
     }
 
-    fn await_answer(&mut self) -> Result<(), String> {
-        let deadline = Instant::now() + START;
-        while Instant::now() < deadline {
+    /// The time until it answers, from now; that it is still loading is no answer.
+    fn await_answer(&mut self, limit: Duration) -> Result<Duration, String> {
+        let start = Instant::now();
+        while start.elapsed() < limit {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("ended before it answered ({status})"));
             }
-            if ask(self.port, b"*1\r\n$4\r\nPING\r\n").is_ok_and(|(line, _)| !line.is_empty()) {
-                return Ok(());
+            if ask(self.port, b"*1\r\n$4\r\nPING\r\n").is_ok_and(|(line, _)| answers(&line)) {
+                return Ok(start.elapsed());
             }
             thread::sleep(LOOK);
         }
-        Err(format!("does not answer within {} s", START.as_secs()))
+        Err(format!("does not answer within {} s", limit.as_secs()))
     }
 
     /// The numbers in one section of `INFO`, by field name; empty where the server has none.
@@ -121,39 +138,100 @@ impl Server {
         header == "*1\r\n" && rest.read_line(&mut line).is_ok() && line.starts_with('*') && line != "*-1\r\n"
     }
 
+    /// Writes a snapshot and waits for it.
+    ///
+    /// # Errors
+    /// What it answered instead.
+    pub(super) fn save(&self) -> Result<(), String> {
+        match ask_within(self.port, b"*1\r\n$4\r\nSAVE\r\n", WITH_DATA) {
+            Ok((line, _)) if line == "+OK\r\n" => Ok(()),
+            Ok((line, _)) => Err(format!("answered '{}' to SAVE", line.trim_end())),
+            Err(error) => Err(format!("did not answer SAVE: {error}")),
+        }
+    }
+
+    /// Bytes that its files take on disk, without what it printed.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(super) fn stored_bytes(&self) -> io::Result<u64> {
+        let whole = blocks(&self.directory)?;
+        Ok(whole - fs::metadata(self.directory.join("log"))?.blocks() * BLOCK)
+    }
+
     /// Asks for memory that it has freed to be given back to the system; what it answers does not matter.
     pub(super) fn purge(&self) {
         // One that does not know this keeps what it keeps.
         let _ = ask(self.port, b"*2\r\n$6\r\nMEMORY\r\n$5\r\nPURGE\r\n");
     }
 
-    fn end(&mut self) -> io::Result<()> {
+    fn end(&mut self, limit: Duration) -> io::Result<Ended> {
         if self.child.try_wait()?.is_some() {
-            return Ok(());
+            return Ok(Ended::Asked);
         }
         let pid = i32::try_from(self.pid()).expect("pids fit an i32");
         kill(Pid::from_raw(pid), Signal::SIGTERM)?;
-        let deadline = Instant::now() + END;
+        let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             if self.child.try_wait()?.is_some() {
-                return Ok(());
+                return Ok(Ended::Asked);
             }
             thread::sleep(LOOK);
         }
-        eprintln!("{} did not end within {} s after SIGTERM: killed", self.name, END.as_secs());
+        eprintln!("{} did not end within {} s after SIGTERM: killed", self.name, limit.as_secs());
         self.child.kill()?;
-        self.child.wait().map(drop)
+        self.child.wait().map(|_| Ended::Killed)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Err(error) = self.end() {
+        if let Err(error) = self.end(END) {
             eprintln!("{} (pid {}) may still run: {error}", self.name, self.pid());
         }
         // Nothing in it is worth keeping; an empty directory left behind does no harm.
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// How a server came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// By itself, after it was asked to or before.
+    Asked,
+    /// By force.
+    Killed,
+}
+
+/// Executes a server's program in its directory.
+fn execute(contender: &Contender, cores: &[usize], port: u16, directory: &Path) -> io::Result<Child> {
+    let log = File::options().create(true).append(true).open(directory.join("log"))?;
+    launch::on_cores(cores, contender.program())?
+        .args(contender.arguments(port))
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+}
+
+/// Whether a reply to `PING` says that the server is ready. A bare loop has one reply for everything.
+fn answers(line: &str) -> bool {
+    !line.is_empty() && !line.starts_with("-LOADING")
+}
+
+/// Bytes of a block in `st_blocks` (stat(3type)).
+const BLOCK: u64 = 512;
+
+/// Bytes that the files of a directory take on disk: what is allocated ahead of use counts.
+fn blocks(directory: &Path) -> io::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        sum += if about.is_dir() { blocks(&entry.path())? } else { about.blocks() * BLOCK };
+    }
+    Ok(sum)
 }
 
 /// A port that nobody listens on. Another process may take it before the server does; then starting fails.
@@ -163,9 +241,14 @@ fn free_port() -> io::Result<u16> {
 
 /// Sends one request on a connection of its own: the reply's first line, and the stream behind it.
 fn ask(port: u16, request: &[u8]) -> io::Result<(String, BufReader<TcpStream>)> {
+    ask_within(port, request, Duration::from_secs(2))
+}
+
+/// As [`ask`], for a request that takes long.
+fn ask_within(port: u16, request: &[u8], limit: Duration) -> io::Result<(String, BufReader<TcpStream>)> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.set_read_timeout(Some(limit))?;
     stream.write_all(request)?;
     let mut reader = BufReader::new(stream);
     let mut line = String::new();

@@ -1,6 +1,7 @@
 //! A record as a page of tables, for people. Knows what a record holds, and Markdown.
 
 use super::contender::NAMES;
+use super::durability;
 use super::plan;
 use super::record::{Record, Sample};
 use super::row::{RowName, Shape};
@@ -43,6 +44,9 @@ pub(super) fn markdown(record: &Record) -> String {
         text.push_str(&tables::holding(&samples));
         text.push_str(&tables::growing(&samples));
         text.push_str(&tables::expiry(&samples));
+        text.push_str(&durability::round_trips(row, &samples));
+        text.push_str(&durability::snapshots(&samples));
+        text.push_str(&durability::starts(&samples));
         text.push_str(&tables::commands(&samples));
     }
     text
@@ -64,19 +68,20 @@ fn facts(record: &Record) -> String {
     );
     let counter = record.counter.unwrap_or("not counted: neither perf nor strace works here");
     text.push_str(&format!(
-        "`cargo bench --bench compare -- {}`. `save \"\"` and `appendonly no` on all servers; `everysec`: not yet. \
-         CPU per operation is the growth of schedstat over all threads; medians (least to greatest). System calls: {}.\n\n",
+        "`cargo bench --bench compare -- {}`. `save \"\"` on all servers, and \
+         `auto-aof-rewrite-percentage 0` where there is a journal. CPU per operation is the growth of schedstat over all threads; medians (least to greatest). System calls: {}.\n\n",
         record.flags, counter
     ));
     for (name, version) in &record.servers {
-        text.push_str(&format!("- {name}: {version}\n"));
+        let mode = record.modes.get(name).map_or("", String::as_str);
+        text.push_str(&format!("- {name}: {version}; {mode}\n"));
     }
     text
 }
 
 fn title(row: RowName, shape: Shape) -> String {
     match (row, shape.depth) {
-        (RowName::T6, _) => format!(
+        (RowName::T6 | RowName::T6Everysec, _) => format!(
             "{BULK_KEYS} existing keys in each request, {} connections, unpipelined: ns of CPU per key",
             shape.connections
         ),
@@ -84,6 +89,11 @@ fn title(row: RowName, shape: Shape) -> String {
             format!("{} requests sent but for the last 10 bytes: memory held ÷ bytes sent", shape.connections)
         }
         (RowName::T9 | RowName::T10, _) => "memory of a fresh server, bytes per counter".to_owned(),
+        (RowName::T13, _) => {
+            let connections = shape.connections;
+            format!("`INCR`, {connections} connections, at half of each server's capacity around a snapshot")
+        }
+        (RowName::T14, _) => "start with counters on disk".to_owned(),
         (RowName::T15, _) => {
             format!("keys whose deadlines fall into one second; `INCR`, {} connections", shape.connections)
         }
@@ -104,16 +114,16 @@ fn verdicts(verdicts: &[Judged]) -> String {
     if verdicts.is_empty() {
         return String::new();
     }
-    let mut text = String::from(
-        "\n## Targets\n\n| row | shape | what | value | at most | |\n|---|---|---|---|---|---|\n",
-    );
+    let mut text =
+        String::from("\n## Targets\n\n| row | shape | what | value | bound | |\n|---|---|---|---|---|---|\n");
     for judged in verdicts {
         let value = judged.value.map_or_else(|| "—".to_owned(), |value| shown(value, digits(value.median)));
         let upper = judged.upper.map(|upper| format!(" (interval {upper:.2})")).unwrap_or_default();
         let met = judged.met.map_or("no figures", |met| if met { "met" } else { "**missed**" });
         let bound = judged.bound;
+        let sign = if judged.least { "≥" } else { "≤" };
         text.push_str(&format!(
-            "| {} | {} | {} | {value} | {bound:.*}{upper} | {met} |\n",
+            "| {} | {} | {} | {value} | {sign} {bound:.*}{upper} | {met} |\n",
             judged.row.text(),
             judged.shape,
             judged.what,

@@ -133,7 +133,7 @@ pub(super) fn expiry(samples: &[&Sample]) -> String {
         ));
         for server in NAMES {
             let rounds: Vec<&Expiry> = of(samples, server, move |of| of == work)
-                .filter_map(|sample| sample.expiry.as_ref())
+                .filter_map(|sample| sample.expiry.as_deref())
                 .collect();
             if let Some(line) = expiry_line(&rounds) {
                 text.push_str(&format!("| {server} | {line} |\n"));

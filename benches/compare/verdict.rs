@@ -7,12 +7,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::load::population::Population;
+use crate::load::snapshot::Snapshot;
 
-use super::contender::{BARE_EPOLL, BARE_RING, OURS, OURS_EPOLL, OURS_EPOLL_BUILD, OURS_TWO, REDIS, VALKEY};
+use super::contender::{
+    BARE_EPOLL, BARE_RING, OURS, OURS_ALWAYS, OURS_EPOLL, OURS_EPOLL_BUILD, OURS_EVERYSEC, OURS_NO, OURS_TWO,
+    REDIS, REDIS_ALWAYS, REDIS_EVERYSEC, VALKEY, VALKEY_EVERYSEC,
+};
 use super::record::Sample;
 use super::row::{RowName, Shape};
 use super::statistics::{Spread, median, paired_ratio, spread};
-use super::work::{FEW_KEYS, Many, Work};
+use super::work::{FEW_KEYS, Many, Source, Work};
 
 /// A figure of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,14 @@ pub(super) enum Metric {
     BesideKey(Population),
     /// Seconds until keys that expire together are gone.
     Gone,
+    /// Operations a second.
+    Rate,
+    /// Latency that 99.9 % of the requests stay below while a snapshot is written, in terms of what it was before.
+    Saving,
+    /// Memory that a snapshot takes, in terms of what there was before.
+    Growth,
+    /// Seconds until a server with data answers.
+    Start(Source),
     /// Latency that 99 % of the requests stay below while keys expire, in terms of what it was before.
     Expiring,
 }
@@ -57,6 +69,10 @@ impl Metric {
             Self::Counter(_) => "bytes per counter",
             Self::BesideKey(_) => "bytes per counter beside its key",
             Self::Gone => "seconds until all are gone",
+            Self::Rate => "throughput",
+            Self::Saving => "p99.9 while a snapshot is written ÷ before",
+            Self::Growth => "memory growth meanwhile ÷ before",
+            Self::Start(_) => "seconds until it answers",
             Self::Expiring => "p99 while keys expire ÷ before",
         }
     }
@@ -64,7 +80,7 @@ impl Metric {
     /// Whether this work has the figure.
     fn is_of(self, work: Work) -> bool {
         match self {
-            Self::Cpu => work == Work::Closed,
+            Self::Cpu | Self::Rate => work == Work::Closed,
             Self::Calls => work == Work::Calls,
             Self::P50 | Self::P99 => work == Work::Open,
             Self::Connection => work == Work::Idle,
@@ -74,6 +90,8 @@ impl Metric {
             Self::Counter(population) | Self::BesideKey(population) => {
                 matches!(work, Work::Holding(of, _) if of == population)
             }
+            Self::Saving | Self::Growth => matches!(work, Work::Snapshot(_)),
+            Self::Start(source) => matches!(work, Work::Starting(of, _) if of == source),
             Self::Gone | Self::Expiring => matches!(work, Work::Expiry(..)),
         }
     }
@@ -94,6 +112,13 @@ impl Metric {
             Self::BesideKey(_) => sample.point.map(|point| point.per_counter - point.key_bytes),
             // Where some were left, the time they were waited for: it was at least that.
             Self::Gone => sample.expiry.as_ref().map(|expiry| expiry.gone_s),
+            Self::Rate => sample.report.as_ref().map(|report| report.rate),
+            Self::Saving => {
+                let kept = sample.snapshot.as_ref().filter(|snapshot| snapshot.kept_up);
+                kept.map(|snapshot| snapshot.saving.p999 / snapshot.quiet.p999)
+            }
+            Self::Growth => sample.snapshot.as_deref().map(Snapshot::growth),
+            Self::Start(_) => sample.start.map(|start| start.seconds),
             Self::Expiring => {
                 let kept = sample.expiry.as_ref().filter(|expiry| expiry.kept_up);
                 kept.map(|expiry| expiry.expiring.p99 / expiry.quiet.p99)
@@ -113,7 +138,7 @@ enum Against {
     Itself(Work),
 }
 
-/// One target: `metric` of `ours` is at most `bound` × what it is compared with.
+/// One target: `metric` of `ours` is at most (or at least) `bound` × what it is compared with.
 struct Target {
     row: RowName,
     metric: Metric,
@@ -124,6 +149,10 @@ struct Target {
     upper: Option<f64>,
     /// Shapes with fewer connections do not count.
     connections: usize,
+    /// Shapes with more connections do not count.
+    most: usize,
+    /// Whether more is better.
+    least: bool,
 }
 
 /// At most `bound` × the best of some.
@@ -134,10 +163,35 @@ const fn target(row: RowName, metric: Metric, best: &'static [&'static str], bou
 /// At most `bound`.
 const fn own(row: RowName, metric: Metric, bound: f64) -> Target {
     let against = Against::Nothing;
-    Target { row, metric, ours: OURS, against, bound, upper: None, connections: 0 }
+    Target {
+        row,
+        metric,
+        ours: OURS,
+        against,
+        bound,
+        upper: None,
+        connections: 0,
+        most: usize::MAX,
+        least: false,
+    }
 }
 
-const TARGETS: [Target; 26] = [
+/// With a journal synced every second, at most `bound` × the better peer with the same.
+const fn everysec(row: RowName, bound: f64) -> Target {
+    Target { ours: OURS_EVERYSEC, ..target(row, Metric::Cpu, &[REDIS_EVERYSEC, VALKEY_EVERYSEC], bound) }
+}
+
+/// Synced before replies leave, under the shape of so many connections: `metric` against another server's.
+const fn always(metric: Metric, connections: usize, best: &'static [&'static str], bound: f64) -> Target {
+    Target { ours: OURS_ALWAYS, connections, most: connections, ..target(RowName::T12, metric, best, bound) }
+}
+
+/// The same with a bound from below.
+const fn at_least(target: Target) -> Target {
+    Target { least: true, ..target }
+}
+
+const TARGETS: [Target; 41] = [
     target(RowName::T1, Metric::Cpu, &[REDIS, VALKEY], 0.50),
     target(RowName::T2, Metric::Cpu, &[REDIS, VALKEY], 0.70),
     target(RowName::T3, Metric::Cpu, &[REDIS], 0.90),
@@ -161,6 +215,22 @@ const TARGETS: [Target; 26] = [
     own(RowName::T10, Metric::Counter(Population::Rows), 10.0),
     own(RowName::T11, Metric::Connection, 400.0),
     Target { ours: OURS_EPOLL, ..own(RowName::T11, Metric::Connection, 400.0) },
+    everysec(RowName::T1Everysec, 0.65),
+    everysec(RowName::T2Everysec, 0.80),
+    everysec(RowName::T3Everysec, 0.90),
+    Target { ours: OURS_EVERYSEC, ..own(RowName::T6Everysec, Metric::Key(Many::Mincrby), 100.0) },
+    at_least(always(Metric::Rate, 500, &[OURS_NO], 0.85)),
+    // As much work for each operation as that throughput leaves time for.
+    always(Metric::Cpu, 500, &[OURS_NO], 1.0 / 0.85),
+    at_least(always(Metric::Rate, 50, &[REDIS_ALWAYS], 1.2)),
+    at_least(always(Metric::Rate, 1, &[REDIS_ALWAYS], 1.0)),
+    Target { connections: 0, most: usize::MAX, ..always(Metric::Cpu, 0, &[REDIS_ALWAYS], 0.85) },
+    Target { ours: OURS_EVERYSEC, ..own(RowName::T13, Metric::Saving, 1.5) },
+    Target { ours: OURS_ALWAYS, ..own(RowName::T13, Metric::Saving, 1.5) },
+    Target { ours: OURS_EVERYSEC, ..own(RowName::T13, Metric::Growth, 0.05) },
+    Target { ours: OURS_ALWAYS, ..own(RowName::T13, Metric::Growth, 0.05) },
+    Target { ours: OURS_EVERYSEC, ..own(RowName::T14, Metric::Start(Source::Snapshot), 3.0) },
+    Target { ours: OURS_EVERYSEC, ..own(RowName::T14, Metric::Start(Source::Journal), 8.0) },
     own(RowName::T15, Metric::Gone, 2.0),
     own(RowName::T15, Metric::Expiring, 1.5),
     Target { ours: OURS_TWO, ..target(RowName::T16, Metric::Cpu, &[OURS], 1.25) },
@@ -177,8 +247,10 @@ pub(super) struct Judged {
     pub(super) what: String,
     /// Median and interval of the paired ratios (or of the figure itself); none = figures are not there.
     pub(super) value: Option<Spread>,
-    /// At most this.
+    /// At most this, or at least.
     pub(super) bound: f64,
+    /// Whether at least.
+    pub(super) least: bool,
     /// The interval's upper end at most this.
     pub(super) upper: Option<f64>,
     /// Whether it is met.
@@ -233,7 +305,7 @@ pub(super) fn judge(samples: &[Sample]) -> Vec<Judged> {
     for group in groups(samples) {
         let (row, shape, work) = group;
         for target in TARGETS.iter().filter(|target| target.row == row && target.metric.is_of(work)) {
-            if shape.connections >= target.connections {
+            if (target.connections..=target.most).contains(&shape.connections) {
                 judged.push(judge_one(samples, target, group));
             }
         }
@@ -258,26 +330,36 @@ fn judge_one(samples: &[Sample], target: &Target, group: Group) -> Judged {
         }
         Against::Best(servers) => {
             let medians = servers.iter().filter_map(|&server| Some((server, median(&all(&of(server)))?)));
-            match medians.min_by(|(_, one), (_, other)| one.total_cmp(other)) {
+            let better = |one: f64, other: f64| {
+                if target.least { other.total_cmp(&one) } else { one.total_cmp(&other) }
+            };
+            match medians.min_by(|(_, one), (_, other)| better(*one, *other)) {
                 Some((server, _)) => (ratio(&ours, &of(server)), format!(" ÷ {server}")),
                 None => (None, format!(" ÷ {} (no figures)", servers.join(" or "))),
             }
         }
     };
     let which = match work {
-        Work::Keys(..) | Work::Partial(..) | Work::Among(_) | Work::Holding(..) | Work::Expiry(..) => {
-            format!(", {work}")
-        }
+        Work::Keys(..)
+        | Work::Partial(..)
+        | Work::Among(_)
+        | Work::Holding(..)
+        | Work::Expiry(..)
+        | Work::Snapshot(_)
+        | Work::Starting(..) => format!(", {work}"),
         Work::Closed | Work::Calls | Work::Open | Work::Idle | Work::Growing(_) | Work::Each => String::new(),
     };
-    let met = value
-        .map(|value| value.median <= target.bound && target.upper.is_none_or(|upper| value.high <= upper));
+    let met = value.map(|value| {
+        let within = if target.least { value.median >= target.bound } else { value.median <= target.bound };
+        within && target.upper.is_none_or(|upper| value.high <= upper)
+    });
     Judged {
         row,
         shape,
         what: format!("{} of {}{which}{against}", target.metric.text(), target.ours),
         value,
         bound: target.bound,
+        least: target.least,
         upper: target.upper,
         met,
     }
@@ -291,7 +373,7 @@ mod tests {
     use crate::compare::counters::Point;
     use crate::compare::work::Due;
     use crate::load::expiry::Expiry;
-    use crate::load::report::Latency;
+    use crate::load::report::{Latency, Report};
 
     fn sample(row: RowName, server: &'static str, round: usize, cpu: f64) -> Sample {
         let shape = Shape { connections: 50, depth: 64 };
@@ -405,12 +487,51 @@ mod tests {
         };
         let of = |kept_up| Sample {
             work: Work::Expiry(Due::Spread, 10),
-            expiry: Some(Expiry { kept_up, ..expiry.clone() }),
+            expiry: Some(Box::new(Expiry { kept_up, ..expiry.clone() })),
             ..sample(RowName::T15, "tallyring-uring", 0, 0.0)
         };
         let met = |sample| judge(&[sample]).iter().map(|judged| judged.met).collect::<Vec<Option<bool>>>();
         assert_eq!(met(of(true)), [Some(false), Some(true)]);
         assert_eq!(met(of(false)), [Some(false), None]);
+    }
+
+    #[test]
+    fn more_throughput_is_better_and_counts_under_its_own_shape() {
+        let of = |connections, server, rate| {
+            let shape = Shape { connections, depth: 1 };
+            let report = Report { rate, ..report() };
+            Sample { report: Some(report), ..Sample::blank((RowName::T12, shape, Work::Closed), server, 0) }
+        };
+        let samples = [
+            of(1, "tallyring-uring-always", 90.0),
+            of(1, "redis-always", 100.0),
+            of(50, "tallyring-uring-always", 130.0),
+            of(50, "redis-always", 100.0),
+        ];
+        let judged = judge(&samples);
+        let rates: Vec<_> = judged.iter().filter(|judged| judged.least).collect();
+        let met: Vec<(f64, Option<bool>)> = rates.iter().map(|judged| (judged.bound, judged.met)).collect();
+        assert_eq!(met, [(1.0, Some(false)), (1.2, Some(true))]);
+    }
+
+    fn report() -> Report {
+        Report {
+            mix: "incr".to_owned(),
+            connections: 1,
+            depth: 1,
+            keys: 1,
+            seed: 1,
+            operations: 1,
+            keys_named: 1,
+            seconds: 1.0,
+            asked_rate: None,
+            rate: 1.0,
+            latency: Latency::default(),
+            late: None,
+            kept_up: true,
+            generator_load: 1.0,
+            generator_rss: 0,
+        }
     }
 
     #[test]

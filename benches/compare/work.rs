@@ -13,7 +13,7 @@ pub(super) const BULK_KEYS: u32 = 10_000;
 pub(super) const FEW_KEYS: u64 = 1_000;
 
 /// Commands that not every server has; see [`Work::needs`].
-pub(super) const COMMANDS: [&str; 3] = ["MINCRBY", "HSET", "CL.THROTTLE"];
+pub(super) const COMMANDS: [&str; 5] = ["MINCRBY", "HSET", "CL.THROTTLE", "SAVE", "BGSAVE"];
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub(super) enum Work {
     Growing(u64),
     /// So many keys that expire together, under load.
     Expiry(Due, u64),
+    /// Half of the server's own capacity, at fixed times, before and while a snapshot of so many keys is written.
+    Snapshot(u64),
+    /// A server ended and started again with so many keys on disk.
+    Starting(Source, u64),
     /// One request of every command, one at a time.
     Each,
 }
@@ -59,6 +63,9 @@ impl fmt::Display for Work {
             Self::Holding(population, keys) => write!(f, "{keys} {}", shown(*population)),
             Self::Growing(keys) => write!(f, "up to {keys} {}", shown(Population::Articles)),
             Self::Expiry(Due::Spread, keys) => write!(f, "{keys} deadlines all over a second"),
+            Self::Snapshot(keys) => write!(f, "snapshot of {keys} keys"),
+            Self::Starting(Source::Snapshot, keys) => write!(f, "start from a snapshot of {keys} keys"),
+            Self::Starting(Source::Journal, keys) => write!(f, "start from a journal of {keys} keys"),
             Self::Each => f.write_str("each command"),
             Self::Expiry(Due::AtOnce, keys) => write!(f, "{keys} deadlines at once"),
         }
@@ -85,6 +92,8 @@ impl Work {
             Self::Keys(Many::Mincrby, _) => Some("MINCRBY"),
             Self::Holding(Population::Rows, _) => Some("HSET"),
             Self::Holding(Population::Throttles, _) => Some("CL.THROTTLE"),
+            Self::Snapshot(_) => Some("BGSAVE"),
+            Self::Starting(Source::Snapshot, _) => Some("SAVE"),
             Self::Closed
             | Self::Calls
             | Self::Open
@@ -95,9 +104,19 @@ impl Work {
             | Self::Holding(..)
             | Self::Growing(_)
             | Self::Expiry(..)
+            | Self::Starting(Source::Journal, _)
             | Self::Each => None,
         }
     }
+}
+
+/// What a server reads its data from when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A snapshot, after which nothing was changed.
+    Snapshot,
+    /// A journal of everything that was done; there is no snapshot.
+    Journal,
 }
 
 /// How deadlines that fall into the same second lie in it.

@@ -128,6 +128,7 @@ pub(crate) const REQUESTS: &[&str] = &[
     "LASTSAVE",
     "ROLE",
     "WAIT 0 0",
+    "WAITAOF 0 0 0",
     "FUNCTION FLUSH",
     // They empty the server.
     "SET n:1 1; > FLUSHDB",
@@ -287,8 +288,8 @@ mod tests {
 
     use super::{REQUESTS, encoded, end, parts};
 
-    /// What ends the connection or the server, stops it, or needs a password.
-    const NOT_TIMED: [&str; 4] = ["auth", "debug", "quit", "shutdown"];
+    /// What ends the connection or the server, stops it, needs a password, or is measured as a snapshot.
+    const NOT_TIMED: [&str; 7] = ["auth", "bgrewriteaof", "bgsave", "debug", "quit", "save", "shutdown"];
 
     #[test]
     fn every_command_is_timed_or_named_as_not() {

@@ -3,9 +3,10 @@
 //! Knows requests and replies as a client sees them. It refuses to know which server it talks to, what a round of
 //! a comparison is, or how processor time is measured. In reading order: what is asked ([`mix`], [`population`]) and what
 //! a reply must look like ([`reply`]), one connection ([`client`]), the saturating loop ([`closed`]) and the fixed-rate
-//! loop ([`open`]), what only holds connections ([`idle`], [`partial`]), what creates keys ([`grow`]) and sees them expire
-//! ([`expiry`]), what times every command ([`commands`]), what is reported ([`report`]), and the command line ([`role`]).
+//! loop ([`open`]), a connection beside them ([`aside`]), what only holds connections ([`idle`], [`partial`]), what creates keys ([`grow`]) and sees them expire
+//! ([`expiry`]), what sees a snapshot written ([`snapshot`]), what times every command ([`commands`]), what is reported ([`report`]), and the command line ([`role`]).
 
+pub(crate) mod aside;
 pub(crate) mod client;
 pub(crate) mod closed;
 pub(crate) mod commands;
@@ -19,6 +20,7 @@ pub(crate) mod population;
 pub(crate) mod reply;
 pub(crate) mod report;
 pub(crate) mod role;
+pub(crate) mod snapshot;
 
 use std::fmt;
 use std::io;

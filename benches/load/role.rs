@@ -14,7 +14,7 @@ use super::closed::{self, Goal, Outcome};
 use super::mix::{Mix, Order, Source};
 use super::open::{self, Arrivals, PUNCTUAL, Pace};
 use super::report::{Latency, Own, Report};
-use super::{Fault, commands, expiry, fault, grow, idle, nanos, partial};
+use super::{Fault, commands, expiry, fault, grow, idle, nanos, partial, snapshot};
 
 /// Arguments of `load`.
 pub(crate) fn load_command() -> Command {
@@ -134,6 +134,24 @@ pub(crate) fn expiry_command() -> Command {
         .arg(real("limit").help("seconds after it, at most"))
 }
 
+/// Arguments of `snapshot`.
+pub(crate) fn snapshot_command() -> Command {
+    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64)).required(true);
+    let real = |name| Arg::new(name).long(name).value_parser(value_parser!(f64)).required(true);
+    Command::new("snapshot")
+        .about("asks at a fixed rate before, while and after the server writes a snapshot")
+        .arg(port())
+        .arg(number("connections"))
+        .arg(number("keys").help("keys, all of which exist"))
+        .arg(number("seed"))
+        .arg(
+            Arg::new("pid").long("pid").value_parser(value_parser!(u32)).required(true).help("of the server"),
+        )
+        .arg(real("rate").help("INCR a second"))
+        .arg(real("quiet").help("seconds before the snapshot"))
+        .arg(real("limit").help("seconds that it may take"))
+}
+
 /// Arguments of `commands`.
 pub(crate) fn commands_command() -> Command {
     let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64).range(1..)).required(true);
@@ -234,6 +252,30 @@ pub(crate) fn run_expiry(
         seed: number("seed"),
     };
     expiry::watch(address(matches), &asked, input, output)
+}
+
+/// Runs `snapshot`.
+///
+/// # Errors
+/// See [`snapshot::watch`].
+pub(crate) fn run_snapshot(
+    matches: &ArgMatches,
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> Result<(), Fault> {
+    let number = |name| *matches.get_one::<u64>(name).expect("all numbers are required");
+    let real = |name| *matches.get_one::<f64>(name).expect("all numbers are required");
+    let time = |name| Duration::try_from_secs_f64(real(name)).map_err(|error| fault(&error.to_string()));
+    let asked = snapshot::Asked {
+        connections: count(matches, "connections"),
+        rate: real("rate"),
+        keys: number("keys"),
+        pid: *matches.get_one("pid").expect("the process is required"),
+        quiet: time("quiet")?,
+        limit: time("limit")?,
+        seed: number("seed"),
+    };
+    snapshot::watch(address(matches), &asked, input, output)
 }
 
 /// Runs `commands`.
