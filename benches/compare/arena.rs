@@ -8,7 +8,7 @@ use super::contender::{Contender, Missing};
 use super::measure::fill;
 use super::options::Options;
 use super::plan::Instance;
-use super::server::Server;
+use super::server::{self, Server};
 use super::work::COMMANDS;
 
 /// The servers.
@@ -29,6 +29,7 @@ struct Standing {
 impl<'o> Arena<'o> {
     /// Starts each contender once, asks what it knows, and leaves out those that do not start, with the reason.
     pub(super) fn open(options: &'o Options, contenders: Vec<Contender>, missing: &mut Vec<Missing>) -> Self {
+        server::remove_leftovers();
         let mut arena = Self { options, contenders, standing: BTreeMap::new(), known: Vec::new() };
         let cores = arena.cores(Instance::Main);
         arena.contenders.retain(|contender| match Server::start(contender, &cores) {

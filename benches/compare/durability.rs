@@ -193,6 +193,16 @@ fn bars(
     text
 }
 
+/// A figure of a slice, its name, and its colour.
+type Line = (fn(&Slice) -> f64, &'static str, &'static str);
+
+/// What is drawn of latencies over time.
+const LINES: [Line; 3] = [
+    (|slice| slice.latency.p50, "p50", "#a0aec0"),
+    (|slice| slice.latency.p99, "p99", "#2b6cb0"),
+    (|slice| slice.latency.p999, "p99.9", "#c05621"),
+];
+
 /// Height of one server's panel of latencies over time.
 const PANEL: f64 = 170.0;
 /// Of it the drawing.
@@ -211,11 +221,17 @@ pub(super) fn snapshot_svg(record: &Record) -> Option<String> {
     let scale = Scale { last, most: most.log10().ceil() };
     let mut body = String::new();
     for (nth, (server, snapshot)) in shown.iter().enumerate() {
-        body.push_str(&scale.panel(server, snapshot, 50.0 + PANEL * nth as f64));
+        body.push_str(&scale.panel(server, snapshot, 70.0 + PANEL * nth as f64));
     }
-    let heading = "INCR at half of each server's capacity: µs from the intended send time over seconds, \
-                   p50, p99, p99.9 of each 100 ms; grey: a snapshot is written";
-    Some(framed(record, 60.0 + PANEL * shown.len() as f64, heading, &body))
+    let heading = "INCR at half of each server's capacity: µs from the intended send time, by 100 ms; \
+                   grey: a snapshot is written";
+    for (nth, (_, name, color)) in LINES.iter().enumerate() {
+        let x = 60.0 + 60.0 * nth as f64;
+        body.push_str(&format!(
+            "<text x=\"{x:.0}\" y=\"36\" fill=\"{color}\" font-weight=\"bold\">{name}</text>\n"
+        ));
+    }
+    Some(framed(record, 80.0 + PANEL * shown.len() as f64, heading, &body))
 }
 
 /// From seconds and microseconds to places in a panel.
@@ -261,9 +277,7 @@ impl Scale {
                 top + DRAWN + 15.0
             ));
         }
-        let picks: [fn(&Slice) -> f64; 3] =
-            [|slice| slice.latency.p50, |slice| slice.latency.p99, |slice| slice.latency.p999];
-        for (pick, color) in picks.into_iter().zip(["#a0aec0", "#2b6cb0", "#c05621"]) {
+        for (pick, _, color) in LINES {
             let place = |slice: &Slice| format!("{:.1},{:.1}", self.x(slice.at_s), top + self.y(pick(slice)));
             let places: Vec<String> = snapshot.slices.iter().map(place).collect();
             text.push_str(&format!(

@@ -27,6 +27,9 @@ const WITH_DATA: Duration = Duration::from_secs(300);
 /// How long a server may take to end after it was asked to.
 const END: Duration = Duration::from_secs(5);
 
+/// Where servers have their directories, each named by the harness' pid and its port.
+const RUN: &str = "bench-run";
+
 /// Between two looks at something that is awaited.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -76,7 +79,7 @@ impl Server {
 
     fn spawn(contender: &Contender, cores: &[usize]) -> io::Result<Self> {
         let port = free_port()?;
-        let directory = target_directory().join(format!("bench-run/{}-{port}", process::id()));
+        let directory = target_directory().join(format!("{RUN}/{}-{port}", process::id()));
         fs::create_dir_all(&directory)?;
         let child = execute(contender, cores, port, &directory)?;
         Ok(Self { name: contender.name, port, child, directory })
@@ -191,6 +194,19 @@ impl Drop for Server {
         }
         // Nothing in it is worth keeping; an empty directory left behind does no harm.
         let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Removes what servers of harnesses that were killed left behind: journals fill disks.
+pub(super) fn remove_leftovers() {
+    let Ok(entries) = fs::read_dir(target_directory().join(RUN)) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.split_once('-')?.0.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            // What cannot be removed now does no harm until the next time.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
