@@ -9,6 +9,9 @@ pub const OVERFLOW: &str = "ERR increment or decrement would overflow";
 /// What was saved is still being read.
 pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 
+/// How the refusal of a command that writes begins while the disk has no space for the journal.
+pub const MISCONF: &str = "MISCONF Errors writing to the AOF file: ";
+
 /// A command needs memory, and `maxmemory` is reached.
 pub const NO_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 

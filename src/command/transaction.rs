@@ -204,13 +204,14 @@ fn exec(call: &mut Call<'_>) -> Outcome {
         set.insert(call.table.key(key).hash);
     }
     let mut held = call.table.hold(&set);
+    call.effects.begin();
     if unwatch_held(call, &transaction, &mut held) {
+        held.mark(call.effects.end());
         call.wait = call.wait.max(held.changed());
         call.reply.null_array();
         return Outcome::Done;
     }
     call.reply.array(queue.len());
-    call.effects.begin();
     for (command, args) in queue.iter() {
         let outcome = call.within(command, args, &mut held, |call| (command.run)(call));
         debug_assert!(matches!(outcome, Outcome::Done), "{} may not be queued", command.name);

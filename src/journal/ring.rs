@@ -24,7 +24,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Identity;
-use super::frame::{BOXED_BYTES, Header, Key, MOST_BOXED, WORD, WORD_LEN};
+pub use super::frame::BOXED_BYTES;
+use super::frame::{Header, Key, MOST_BOXED, WORD, WORD_LEN};
 use crate::limits::{JOURNAL_CREDIT_BYTES, JOURNAL_INLINE_BYTES};
 use crate::table::effect::Lsn;
 

@@ -394,8 +394,9 @@ fn keep_writing(
         }
         let every_second = sync == SyncPolicy::EverySecond
             && now_ms.saturating_sub(syncer.began_ms) >= limits::JOURNAL_SYNC_MS;
-        let wanted = orders.sync_up_to.load(Ordering::Relaxed) > ring.durable();
-        if !syncer.busy && (journal.take_wanted_sync() || every_second || wanted) {
+        let wanted = orders.sync_up_to.load(Ordering::Relaxed).max(journal.wanted_sync()) > ring.durable();
+        // Not at the end: what closes the log syncs all of it.
+        if !ends && !syncer.busy && (every_second || wanted) {
             syncer.begin(writer, now_ms);
         }
         if ring.refusing() != refusing {
@@ -415,7 +416,9 @@ fn keep_writing(
         let sleeps = idle_turns > 10 && !unsynced && !syncer.busy && progress.next_ms.is_none();
         let (how, most) = if sleeps { (Rest::Asleep, IDLE_MS) } else { (Rest::Dozing, STEP_MS) };
         let patient = progress.stalled || how == Rest::Dozing && sync != SyncPolicy::Always;
-        if journal.rest(how, || patient || ring.waiting() == 0) {
+        let syncs =
+            || syncer.busy || ring.durable() == ring.written() || journal.wanted_sync() <= ring.durable();
+        if journal.rest(how, || (patient || ring.waiting() == 0) && syncs()) {
             thread::park_timeout(Duration::from_millis(most));
             journal.wake();
         } else {

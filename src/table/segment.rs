@@ -497,6 +497,8 @@ impl Segment {
     #[cold]
     fn expire(&mut self, place: Place, key: Key<'_>, at: &mut Moment<'_>) {
         if at.effects.refuses() {
+            // It stays, and is gone to all who look, those who watch it among them.
+            self.watched.touch(key.bytes);
             return;
         }
         self.store.remove(key, place);

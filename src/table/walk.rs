@@ -117,17 +117,17 @@ impl Table {
     }
 
     /// Visits a key chosen at random, each with the same chance; those whose deadline has passed are removed instead.
-    /// False: there is no key.
-    pub fn random_key(&self, at: &mut Moment<'_>, visit: &mut dyn FnMut(&[u8])) -> bool {
+    /// Gives the last change of its segment; `None`: there is no key.
+    pub fn random_key(&self, at: &mut Moment<'_>, visit: &mut dyn FnMut(&[u8])) -> Option<Lsn> {
         // A key that is due is as likely as any other: after so many in a row there is hardly one that is not.
         for _ in 0..100 {
             let lens: Vec<usize> = self.guards().map(|segment| segment.store().len()).collect();
-            let Some(segment) = chosen(&lens, self.random()) else { return false };
+            let segment = chosen(&lens, self.random())?;
             let mut guard = self.lock_segment(segment);
             if guard.pick(&mut || self.random(), at, visit) {
-                return true;
+                return Some(guard.changed());
             }
         }
-        false
+        None
     }
 }

@@ -14,7 +14,7 @@ use crate::command::client_list::Question;
 use crate::command::flow::Silence;
 use crate::command::queue::{Admission, Queue};
 use crate::command::resolve::{Refusal, permit, resolve};
-use crate::command::texts::LOADING;
+use crate::command::texts::{LOADING, MISCONF};
 use crate::command::transaction::{aborted, no_memory};
 use crate::command::{Awaited, Call, Command, Flags, Now, Outcome, Parts, Tally};
 use crate::connection::{Connection, Phase};
@@ -199,7 +199,7 @@ impl Worker {
                 if awaited == Awaited::Journal
                     && let Some(journal) = self.shared.journal()
                 {
-                    journal.want_sync();
+                    journal.want_sync(lsn);
                 }
             }
             Why::Saves(number) => {
@@ -517,5 +517,5 @@ impl Spill for Unwanted {
 /// What a command that writes is refused with while the disk has no space for the journal. In Redis' words.
 pub(super) fn no_space(command: &Command, errno: i32) -> [&'static [u8]; 3] {
     let cause = nix::errno::Errno::from_raw(errno).desc();
-    [aborted(command), b"MISCONF Errors writing to the AOF file: ", cause.as_bytes()]
+    [aborted(command), MISCONF.as_bytes(), cause.as_bytes()]
 }

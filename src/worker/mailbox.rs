@@ -299,8 +299,8 @@ pub struct Journal {
     survives: bool,
     /// How the thread waits.
     rest: AtomicU8,
-    /// Somebody waits for what is written to be synced, sooner than that would be due.
-    sync_wanted: AtomicBool,
+    /// Position up to which somebody waits for a sync, sooner than that would be due.
+    sync_wanted: AtomicU64,
     bell: Bell,
 }
 
@@ -324,13 +324,7 @@ impl std::fmt::Debug for Journal {
 impl Journal {
     /// A journal whose thread `bell` wakes. What is in the ring `survives` the process, or does not.
     pub fn new(ring: Ring, survives: bool, bell: Bell) -> Self {
-        Self {
-            ring,
-            survives,
-            rest: AtomicU8::new(Rest::Awake as u8),
-            sync_wanted: AtomicBool::new(false),
-            bell,
-        }
+        Self { ring, survives, rest: AtomicU8::new(Rest::Awake as u8), sync_wanted: AtomicU64::new(0), bell }
     }
 
     /// Wakes the thread if it waits and there is something for it to do: replies wait for it, the ring is a quarter full, or
@@ -355,16 +349,16 @@ impl Journal {
         }
     }
 
-    /// Wants what is written synced soon.
-    pub(super) fn want_sync(&self) {
-        // Release: pairs with the Acquire in `take_wanted_sync`.
-        self.sync_wanted.store(true, Ordering::Release);
+    /// Wants all up to a position synced soon.
+    pub(super) fn want_sync(&self, position: Lsn) {
+        // Relaxed: a number; behind the fence in `call`, or the thread finds it when it looks next.
+        self.sync_wanted.fetch_max(position, Ordering::Relaxed);
         self.call(true);
     }
 
-    /// Whether somebody wants what is written synced soon.
-    pub fn take_wanted_sync(&self) -> bool {
-        self.sync_wanted.load(Ordering::Relaxed) && self.sync_wanted.swap(false, Ordering::Acquire)
+    /// Position up to which somebody wants a sync.
+    pub fn wanted_sync(&self) -> Lsn {
+        self.sync_wanted.load(Ordering::Relaxed)
     }
 
     /// The thread is about to wait in this way, unless it finds that there is something to do. False: there is.
@@ -372,7 +366,7 @@ impl Journal {
         self.rest.store(how as u8, Ordering::Relaxed);
         // SeqCst: pairs with the one in `call`. Either that sees how the thread waits, or this sees what was appended before.
         fence(Ordering::SeqCst);
-        let rests = idle() && !self.sync_wanted.load(Ordering::Relaxed);
+        let rests = idle();
         if !rests {
             self.wake();
         }

@@ -4,6 +4,7 @@
 //! bytes and arguments. What needs more than was foreseen is kept beside the ring and takes two words of it.
 
 use crate::journal::record;
+use crate::journal::ring::BOXED_BYTES;
 use crate::journal::ring::{Allowance, Ring};
 use crate::table::effect::{Effect, EffectSink, Lsn};
 
@@ -14,6 +15,10 @@ const RESERVE: u64 = 16 * 1024;
 /// Bytes below which keys whose deadline has passed stay, where a command only looks.
 const SCARCE: u64 = 4 * 1024;
 
+/// Bytes of records above which a group is cut in parts: as much as a frame can well have. Who changes more at once than that
+/// finds a part of it after a crash in between.
+const LONGEST_GROUP: usize = 1 << 30;
+
 /// What a worker has for writing.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
@@ -21,6 +26,8 @@ pub(super) struct Desk {
     /// The records of the frame under way.
     records: Vec<u8>,
     grouped: bool,
+    /// End of the parts of the group under way that were appended already.
+    so_far: Lsn,
     /// The command that runs only looks.
     reads: bool,
     /// The request at hand may not write: the disk has no space (an errno).
@@ -84,9 +91,13 @@ impl Desk {
         self.refused
     }
 
+    /// What follows is no command's doing: keys go by themselves.
+    pub(super) fn write(&mut self) {
+        self.reads = false;
+    }
+
     /// Obtains space for keys that go by themselves. False: there is none now.
     pub(super) fn prepare_removals(&mut self, ring: &Ring) -> bool {
-        self.reads = false;
         ring.top_up(&mut self.allowance, RESERVE)
     }
 
@@ -96,8 +107,14 @@ impl Desk {
     }
 
     fn append(&mut self, ring: &Ring) -> Lsn {
-        if ring.cost(self.records.len()) <= self.allowance.bytes() {
+        // What is scarce is kept for frames beside the ring, which take two words each: so there is always room for one.
+        if ring.cost(self.records.len()) + SCARCE <= self.allowance.bytes() {
             return ring.append(&mut self.allowance, &self.records);
+        }
+        // Not foreseen to come to this. To wait with a lock held is better than to end the server: the journal's thread,
+        // which makes room, takes no lock of the table.
+        while !ring.top_up(&mut self.allowance, BOXED_BYTES) {
+            std::thread::yield_now();
         }
         ring.append_boxed(&mut self.allowance, std::mem::take(&mut self.records))
     }
@@ -118,6 +135,9 @@ impl EffectSink for Changes<'_> {
         let Some(ring) = self.ring else { return 0 };
         if self.desk.grouped {
             record::encode(&effect, &mut self.desk.records);
+            if self.desk.records.len() > LONGEST_GROUP {
+                self.desk.so_far = self.desk.append(ring);
+            }
             return 0;
         }
         self.desk.records.clear();
@@ -128,6 +148,7 @@ impl EffectSink for Changes<'_> {
     fn begin(&mut self) {
         debug_assert!(!self.desk.grouped, "groups do not nest");
         self.desk.grouped = true;
+        self.desk.so_far = 0;
         self.desk.records.clear();
     }
 
@@ -135,7 +156,7 @@ impl EffectSink for Changes<'_> {
         self.desk.grouped = false;
         match self.ring {
             Some(ring) if !self.desk.records.is_empty() => self.desk.append(ring),
-            Some(_) | None => 0,
+            Some(_) | None => self.desk.so_far,
         }
     }
 

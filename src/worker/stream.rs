@@ -10,11 +10,12 @@
 //!
 //! What was executed stays executed if the client goes away or sends something malformed.
 
-use super::execute::Scene;
-use super::scribe::{Extent, Space};
-use super::{Token, Worker, token_of};
+use super::execute::{Scene, no_space};
+use super::scribe::{Desk, Extent, Space};
+use super::{Shared, Token, Worker, token_of};
 use crate::command::resolve::{foresee, long_key, long_key_error, permit};
-use crate::command::{Flags, Now, Parts};
+use crate::command::texts::MISCONF;
+use crate::command::{Command, Flags, Now, Parts};
 use crate::connection::Stream;
 use crate::limits;
 use crate::resp::args::Args;
@@ -33,6 +34,8 @@ enum Ended {
     Malformed(ProtocolError),
     /// Its next key is of so many bytes.
     LongKey(usize),
+    /// The disk has no space for what it would change.
+    NoSpace,
 }
 
 impl Worker {
@@ -70,7 +73,9 @@ impl Worker {
                 }
                 // What waits for its transaction is held.
                 Ok(()) if command.flags.has(Flags::STREAMS) && connection.session.queue().is_none() => {
-                    Stream::Parts { command, parts: Parts { count: declared, done: 1, ..Parts::default() } }
+                    let parts = Parts { count: declared, done: 1, ..Parts::default() };
+                    let refusal = lacking(&mut self.desk, &self.shared, command, carry.len());
+                    refusal.map_or(Stream::Parts { command, parts }, Stream::Refused)
                 }
                 Ok(()) if declared <= limits.max_args => {
                     connection.framing.hold();
@@ -136,6 +141,12 @@ impl Worker {
                 let executed = self.abandon(slot, "the bytes that followed were not the protocol");
                 self.refuse_malformed(token, error, &executed);
             }
+            Ended::NoSpace => {
+                let errno = self.desk.refused().unwrap_or_default();
+                let cause = nix::errno::Errno::from_raw(errno).desc();
+                let executed = self.abandon(slot, "the disk has no space for the journal");
+                self.refuse(token, (MISCONF.to_owned() + cause + &executed).as_bytes());
+            }
             Ended::LongKey(len) => {
                 let executed = self.abandon(slot, "its next key is too long");
                 self.counts.long_keys += 1;
@@ -168,8 +179,11 @@ impl Worker {
 
     /// One part: at most [`limits::SPANS`] arguments. Gives the bytes that are done with, and whether that was all.
     fn execute_part(&mut self, slot: usize, input: &[u8], rules: &Rules, now: Now) -> (usize, Option<Ended>) {
-        if self.throttle(slot) || self.hold_back(slot) || self.lacks_space(slot, input.len()) {
+        if self.throttle(slot) || self.hold_back(slot) {
             return (0, Some(Ended::Full));
+        }
+        if let Some(ended) = self.lacks_space(slot, input.len()) {
+            return (0, Some(ended));
         }
         let Self { connections, batch, pool, shared, counts, limits, stalled, .. } = self;
         let connection = connections.get_mut(slot).expect("the caller found it");
@@ -249,14 +263,15 @@ impl Worker {
         waits
     }
 
-    /// Whether the journal has no space for the next part of a connection's request; it is asked again in a moment.
-    fn lacks_space(&mut self, slot: usize, bytes: usize) -> bool {
+    /// Why the journal has no space for the next part of a connection's request. Where it will have, it is asked again in a
+    /// moment.
+    fn lacks_space(&mut self, slot: usize, bytes: usize) -> Option<Ended> {
         let waits_in_line = self.waits_in_line();
         let Self { connections, shared, desk, unwritten, .. } = self;
-        let Some(connection) = connections.get_mut(slot) else { return false };
+        let connection = connections.get_mut(slot)?;
         let (Some(ring), Some(Stream::Parts { command, .. })) = (shared.ring(), connection.stream.as_deref())
         else {
-            return false;
+            return None;
         };
         let writes = command.flags.has(Flags::WRITE);
         let extent = Extent::Writes { bytes, arguments: limits::SPANS };
@@ -265,11 +280,15 @@ impl Worker {
             true => desk.prepare(ring, extent),
             false => desk.prepare(ring, Extent::Looks),
         };
-        if space != Space::Enough {
-            connection.throttled = true;
-            unwritten.push_back(token_of(slot, connection));
+        match space {
+            Space::Enough => None,
+            Space::Refused => Some(Ended::NoSpace),
+            Space::Soon => {
+                connection.throttled = true;
+                unwritten.push_back(token_of(slot, connection));
+                Some(Ended::Full)
+            }
         }
-        space != Space::Enough
     }
 
     /// Whether a connection had its share of the turn; it is then served in the next.
@@ -295,6 +314,14 @@ impl Worker {
     pub(super) fn streams(&mut self, token: Token) -> bool {
         self.get(token).is_some_and(|connection| connection.stream.is_some())
     }
+}
+
+/// The refusal of a command that would write, where the disk has no space for that; `None`: it has, or will have.
+fn lacking(desk: &mut Desk, shared: &Shared, command: &Command, bytes: usize) -> Option<Vec<u8>> {
+    let ring = shared.ring().filter(|_| command.flags.has(Flags::WRITE))?;
+    desk.prepare(ring, Extent::Writes { bytes, arguments: limits::SPANS });
+    let errno = desk.refused()?;
+    Some(encoded(|reply| reply.error_parts(no_space(command, errno))))
 }
 
 /// What `encode` writes, in memory of its own. Errors are the same in both versions of the protocol.

@@ -19,6 +19,7 @@ impl Worker {
         let now_ms = self.clock.unix_us() / 1000;
         if next <= now_ms || self.sweeping {
             let ring = self.shared.ring();
+            self.desk.write();
             if self.shared.is_loading() || ring.is_some_and(|ring| !self.desk.prepare_removals(ring)) {
                 // They go when there is space for saying so. Until then they read as absent.
                 self.sweeping = false;

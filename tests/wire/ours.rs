@@ -13,6 +13,8 @@ on_every_engine![
     getttl_gives_value_and_time_left,
     rates_are_limited,
     windows_slide,
+    long_keys_go_together,
+    watched_keys_go_together,
     increments_are_applied_once,
     a_batch_of_any_size_is_applied_once,
     a_row_changes_as_a_whole_or_not_at_all,
@@ -439,4 +441,45 @@ fn go_redis_introduces_itself(engine: Engine) {
         "{line}"
     );
     client.talk("> incr n\n< :1");
+}
+
+/// The removals of a turn take more of the journal than is obtained for them.
+fn long_keys_go_together(engine: Engine) {
+    let server = Server::with_flags(engine, &["--journal-segment-size", "64mb"]);
+    let mut client = server.connect();
+    client.send(request(&["TIME"]));
+    client.expect("*2\r\n");
+    let seconds: u64 = client.text().parse().expect("a number of seconds");
+    client.text();
+    let deadline = ((seconds + 1) * 1000).to_string();
+    for n in 0..40 {
+        let key = format!("{n:0>32756}");
+        client.ask(&["SET", &key, "1", "PXAT", &deadline], "+OK\r\n");
+    }
+    wait_until("all are gone", || {
+        client.send(request(&["DBSIZE"]));
+        client.integer() == 0
+    });
+}
+
+fn watched_keys_go_together(engine: Engine) {
+    const KEYS: usize = 5_000;
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    let mut watch = vec!["WATCH".to_owned()];
+    for n in 0..KEYS {
+        let key = format!("watched-by-one-transaction-and-with-a-long-name:{n}");
+        client.send(request(&["SET", &key, "1", "PX", "200"]));
+        watch.push(key);
+    }
+    client.expect("+OK\r\n".repeat(KEYS));
+    client.send(request(&watch));
+    client.expect("+OK\r\n");
+    client.talk("> MULTI\n< +OK\n> SET other 1\n< +QUEUED");
+    wait_until("the first is over", || {
+        let mut other = server.connect();
+        other.send(request(&["PTTL", &watch[KEYS]]));
+        other.integer() < 0
+    });
+    client.talk("> EXEC\n< *-1\n> EXISTS other\n< :0");
 }

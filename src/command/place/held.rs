@@ -191,9 +191,15 @@ impl<'a> Call<'a> {
         let visit = &mut |bytes: &[u8]| key = Some(bytes.to_vec());
         let table = self.table;
         match &mut self.held {
-            Some(held) => held.random_key(&mut || table.random(), &mut at, visit),
-            None => table.random_key(&mut at, visit),
-        };
+            Some(held) => {
+                // The transaction waits for all that it holds.
+                held.random_key(&mut || table.random(), &mut at, visit);
+            }
+            None => {
+                let changed = table.random_key(&mut at, visit).unwrap_or(0);
+                self.wait = self.wait.max(changed);
+            }
+        }
         key
     }
 }

@@ -98,7 +98,9 @@ impl LinkedWrites {
             .expect("the queue has room for two, and is empty between two calls");
         let [mut written, mut synced] = [None; 2];
         while written.is_none() || synced.is_none() {
-            match ring.submit_and_wait(2) {
+            // A signal may have ended the wait after the first of them.
+            let missing = usize::from(written.is_none()) + usize::from(synced.is_none());
+            match ring.submit_and_wait(missing) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

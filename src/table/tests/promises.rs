@@ -339,7 +339,7 @@ fn random_keys_are_uniform() {
     let mut counts: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
     for _ in 0..DRAWS {
         let at = &mut Moment { now_ms: 1, effects: &mut Discard };
-        assert!(table.random_key(at, &mut |key| *counts.entry(key.to_vec()).or_default() += 1));
+        assert!(table.random_key(at, &mut |key| *counts.entry(key.to_vec()).or_default() += 1).is_some());
     }
     assert_eq!(counts.len(), names.len());
     let mean = f64::from(DRAWS) / 1_000.0;
@@ -357,9 +357,9 @@ fn what_is_due_is_never_picked() {
     put(&table, "stays", "1", NewDeadline::Clear);
     let at = &mut Moment { now_ms: 10, effects: &mut Discard };
     let mut found = None;
-    while !table.random_key(at, &mut |key| found = Some(key.to_vec())) {}
+    while table.random_key(at, &mut |key| found = Some(key.to_vec())).is_none() {}
     assert_eq!(found.as_deref(), Some(&b"stays"[..]));
-    assert!(!Table::with_seed(1).random_key(at, &mut |_| unreachable!("there is no key")));
+    assert!(Table::with_seed(1).random_key(at, &mut |_| unreachable!("there is no key")).is_none());
 }
 
 proptest! {
