@@ -21,7 +21,7 @@ mod saving;
 mod scribe;
 mod strangers;
 mod stream;
-#[cfg(test)]
+#[cfg(all(test, not(model)))]
 mod tests;
 mod upkeep;
 

@@ -54,7 +54,7 @@ pub enum Message {
     Unpaused,
     /// A snapshot is over.
     Saved,
-    /// More changes are safe ([`Shared::reached`]): replies that waited for them may leave.
+    /// More changes are safe: replies that waited for them may leave.
     Durable,
     /// Accept no more, serve what has arrived, end.
     Drain,

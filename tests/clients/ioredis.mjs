@@ -128,7 +128,7 @@ async function watched(client, other) {
 async function server(client, protocol) {
   assert.equal(await client.client("GETNAME"), "ioredis");
   assert.equal(await client.client("SETINFO", "LIB-NAME", "own"), "OK");
-  assert.deepEqual(await client.config("GET", "appendonly"), ["appendonly", "no"]);
+  assert.deepEqual(await client.config("GET", "appendfsync"), ["appendfsync", "everysec"]);
   assert.ok((await client.info()).includes("redis_version:7"));
   assert.ok((await client.command("COUNT")) >= 40);
   assert.equal((await client.command("INFO", "get"))[0][1], 2);

@@ -158,7 +158,7 @@ def server(client, protocol):
     check("CLIENT GETNAME", client.client_getname(), "redis-py")
     check("CLIENT SETINFO", client.client_setinfo("LIB-NAME", "own"), True)
     check("CLIENT LIST", [one["name"] for one in client.client_list()].count("redis-py") >= 1, True)
-    check("CONFIG GET", client.config_get("appendonly"), {"appendonly": "no"})
+    check("CONFIG GET", client.config_get("appendfsync"), {"appendfsync": "everysec"})
     check("INFO", client.info("server")["redis_version"][0], "7")
     check("COMMAND COUNT", client.command_count() >= 40, True)
     check("COMMAND", client.command()["get"]["arity"], 2)

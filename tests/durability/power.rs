@@ -47,13 +47,13 @@ fn campaign(engine: Engine, sync: &str, few: usize) {
         return;
     }
     let mut random = Random(seed(&name));
-    let volume = Volume::new(96);
+    let volume = Volume::new(256);
     let dir = volume.dir();
     let flags = ["--dir", &dir, "--appendfsync", sync, "--threads", "2"];
     let mut crowd = Crowd::new(4, random.next());
     let mut debt = crowd.debt();
     for round in 0..rounds("TALLYRING_POWER_CYCLES", few) {
-        if round > 0 && round % 20 == 0 {
+        if round > 0 && round % 5 == 0 {
             // What a start reads grows.
             fs::remove_dir_all(volume.data()).expect("no server is there");
             crowd = Crowd::new(4, random.next());
