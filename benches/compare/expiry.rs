@@ -80,11 +80,7 @@ fn once(
         "--connections {connections} --rate {rate} --keys {KEYS} --due {keys} --spread {spread} \
          --creating {creating} --quiet {quiet} --limit {limit} --seed {seed}"
     );
-    let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
-    let mut helper = Helper::start(&[cores.load], "expiry", server.port, &arguments).map_err(of)?;
-    helper.go().map_err(of)?;
-    let line = helper.line().map_err(of)?;
-    helper.finish().map_err(of)?;
+    let line = Helper::told(&[cores.load], "expiry", server.port, &arguments).map_err(of)?;
     if line == LATE {
         return Ok(None);
     }

@@ -32,10 +32,6 @@ pub(super) fn time(
     let server = Server::start(contender, &[cores.server])?;
     let of = |what: String| format!("{}: {what}; its log ends: {}", server.name, server.log_end());
     let arguments = format!("--repetitions {} --seed {seed}", repetitions(effort));
-    let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
-    let mut helper = Helper::start(&[cores.load], "commands", server.port, &arguments).map_err(of)?;
-    helper.go().map_err(of)?;
-    let line = helper.line().map_err(of)?;
-    helper.finish().map_err(of)?;
+    let line = Helper::told(&[cores.load], "commands", server.port, &arguments).map_err(of)?;
     serde_json::from_str(&line).map_err(|error| format!("no report: {error}"))
 }

@@ -54,6 +54,19 @@ pub(super) struct Helper {
 }
 
 impl Helper {
+    /// Runs `role` with arguments in one text, from its start to its end. Returns the line it says.
+    ///
+    /// # Errors
+    /// A sentence with what the role said on standard error.
+    pub(super) fn told(cores: &[usize], role: &str, port: u16, arguments: &str) -> Result<String, String> {
+        let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
+        let mut helper = Self::start(cores, role, port, &arguments)?;
+        helper.go()?;
+        let line = helper.line()?;
+        helper.finish()?;
+        Ok(line)
+    }
+
     /// Starts `role` against a server and waits until it is ready.
     ///
     /// # Errors
@@ -182,11 +195,7 @@ pub(super) fn measure<W>(
 pub(super) fn fill(server: &Server, cores: &[usize], keys: u64) -> Result<(), String> {
     let text =
         format!("--sequential --handshake --json --warm 0 --depth 64 --keys {keys} --operations {keys}");
-    let arguments: Vec<String> = text.split(' ').map(str::to_owned).collect();
-    let mut helper = Helper::start(cores, "load", server.port, &arguments)?;
-    helper.go()?;
-    helper.line()?;
-    helper.finish()?;
+    Helper::told(cores, "load", server.port, &text)?;
     match server.keys() {
         Some(found) if found == keys => Ok(()),
         found => Err(format!("{} has {found:?} keys after {keys} were created", server.name)),

@@ -56,10 +56,6 @@ pub(super) fn watch(
         (capacity / 2.0).round(),
         server.pid()
     );
-    let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
-    let mut helper = Helper::start(&[cores.load], "snapshot", server.port, &arguments).map_err(of)?;
-    helper.go().map_err(of)?;
-    let line = helper.line().map_err(of)?;
-    helper.finish().map_err(of)?;
+    let line = Helper::told(&[cores.load], "snapshot", server.port, &arguments).map_err(of)?;
     serde_json::from_str(&line).map_err(|error| format!("no report: {error}"))
 }

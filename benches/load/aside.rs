@@ -12,7 +12,7 @@ use super::Fault;
 pub(crate) struct Aside {
     stream: TcpStream,
     /// Whether an answer is due.
-    due: bool,
+    pub(super) due: bool,
     received: Vec<u8>,
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mix::Random;
 use super::report::{Latency, recorder};
-use super::{Fault, fault, nanos};
+use super::{Fault, nanos, report_json, stand_by};
 
 /// Different keys of each kind.
 const KEYS: u64 = 1000;
@@ -163,19 +163,13 @@ pub(crate) fn time(
             client.ask(&encoded(request, number, 0))?;
         }
     }
-    writeln!(output, "ready")?;
-    output.flush()?;
-    if input.read_line(&mut String::new())? == 0 {
-        return Err(fault("nobody waits for the report any more"));
-    }
+    stand_by(input, output)?;
     let (mut random, mut unique) = (Random::new(seed), 0);
     let mut timed = Vec::new();
     for line in REQUESTS {
         timed.extend(client.repeat(line, repetitions, &mut random, &mut unique)?);
     }
-    let report = serde_json::to_string(&timed).map_err(|error| fault(&error.to_string()))?;
-    writeln!(output, "{report}")?;
-    Ok(output.flush()?)
+    report_json(output, &timed)
 }
 
 /// The requests of a line before the one that is timed, that one, and those behind it.

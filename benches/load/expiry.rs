@@ -4,20 +4,21 @@
 //! what it saw afterwards is compared with. It asks for the number of keys itself, between two requests, because a
 //! process of its own for that would take the generator's processor away just when latencies are looked at.
 
-use std::io::{BufRead, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, Write};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::aside::Aside;
 use super::client::Clients;
 use super::closed::{self, Goal};
 use super::mix::{Kind, Mix, Order, Source};
 use super::open::{self, Arrivals, Observer, PUNCTUAL, Pace};
 use super::population::{Deadlines, Population};
 use super::report::{Latency, recorder};
-use super::{Fault, fault, nanos};
+use super::{Fault, fault, nanos, report_json, say, stand_by};
 
 /// Between two questions for the number of keys.
 const LOOK: Duration = Duration::from_millis(10);
@@ -27,6 +28,8 @@ const MARGIN: Duration = Duration::from_millis(100);
 
 /// Requests in a pipeline while keys are created.
 const DEPTH: usize = 64;
+
+const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -91,17 +94,14 @@ pub(crate) fn watch(
     output: &mut dyn Write,
 ) -> Result<(), Fault> {
     let mut clients = Clients::connect(address, asked.connections)?;
-    let mut census = Census::connect(address)?;
-    writeln!(output, "ready")?;
-    output.flush()?;
-    input.read_line(&mut String::new())?;
+    let mut census = Aside::connect(address)?;
+    stand_by(input, output)?;
     let mut source = Source::new(Mix::only(Kind::Incr), asked.keys, Order::Sequential, 0);
     closed::run(&mut clients, &mut source, DEPTH, Goal::Operations(asked.keys))?;
     let (created, first) = create(&mut clients, asked)?;
     let left = first.saturating_duration_since(Instant::now());
     if left < asked.quiet + 2 * MARGIN {
-        writeln!(output, "{LATE}")?;
-        return Ok(output.flush()?);
+        return say(output, LATE);
     }
     let mut source = Source::new(Mix::only(Kind::Incr), asked.keys, Order::Random, asked.seed);
     let pace = Pace { rate: asked.rate, arrivals: Arrivals::Poisson, seed: asked.seed ^ 1 };
@@ -133,9 +133,7 @@ pub(crate) fn watch(
         late: Latency::of(&ran.late),
         kept_up: ran.late.value_at_quantile(0.99) <= nanos(PUNCTUAL),
     };
-    let line = serde_json::to_string(&seen).map_err(|error| fault(&error.to_string()))?;
-    writeln!(output, "{line}")?;
-    Ok(output.flush()?)
+    report_json(output, &seen)
 }
 
 /// Creates the keys with a deadline; gives how long that took, and the time of the first deadline.
@@ -172,7 +170,7 @@ struct Windows<'c> {
     gone: Option<u64>,
     /// When to ask for the number of keys next.
     look: u64,
-    census: &'c mut Census,
+    census: &'c mut Aside,
 }
 
 impl Observer for Windows<'_> {
@@ -186,7 +184,7 @@ impl Observer for Windows<'_> {
     }
 
     fn goes_on(&mut self, now: u64) -> Result<bool, Fault> {
-        if let Some(keys) = self.census.answer()? {
+        if let Some(keys) = keys(self.census)? {
             self.left = keys.saturating_sub(self.keys);
             if self.left == 0 && self.gone.is_none() {
                 if now < self.first {
@@ -196,58 +194,18 @@ impl Observer for Windows<'_> {
             }
         }
         if now >= self.look {
-            self.census.ask()?;
+            self.census.ask(DBSIZE)?;
             self.look = now + nanos(LOOK);
         }
         Ok(self.gone.is_none())
     }
 }
 
-/// A connection that asks for the number of keys and never waits for the answer.
-struct Census {
-    stream: TcpStream,
-    /// Whether an answer is due.
-    due: bool,
-    line: Vec<u8>,
-}
-
-impl Census {
-    fn connect(address: SocketAddr) -> Result<Self, Fault> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        Ok(Self { stream, due: false, line: Vec::new() })
-    }
-
-    /// Asks, unless an answer is due.
-    fn ask(&mut self) -> Result<(), Fault> {
-        if !self.due {
-            self.stream.write_all(b"*1\r\n$6\r\nDBSIZE\r\n")?;
-            self.due = true;
-        }
-        Ok(())
-    }
-
-    /// The answer, once it is there.
-    fn answer(&mut self) -> Result<Option<u64>, Fault> {
-        if !self.due {
-            return Ok(None);
-        }
-        let mut bytes = [0; 32];
-        match self.stream.read(&mut bytes) {
-            Ok(0) => return Err(Fault::Closed),
-            Ok(read) => self.line.extend_from_slice(&bytes[..read]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let Some(line) = self.line.strip_suffix(b"\r\n") else { return Ok(None) };
-        let line = String::from_utf8_lossy(line);
-        let keys = line.strip_prefix(':').and_then(|keys| keys.parse().ok());
-        let keys = keys.ok_or_else(|| Fault::WrongReply(format!("{line} to DBSIZE")))?;
-        self.due = false;
-        self.line.clear();
-        Ok(Some(keys))
-    }
+/// The number of keys that a server has, once it has answered.
+fn keys(census: &mut Aside) -> Result<Option<u64>, Fault> {
+    let Some(answer) = census.answer()? else { return Ok(None) };
+    let keys = answer.strip_prefix(':').and_then(|keys| keys.parse().ok());
+    keys.map(Some).ok_or_else(|| Fault::WrongReply(format!("{answer} to DBSIZE")))
 }
 
 #[cfg(test)]
@@ -255,18 +213,18 @@ mod tests {
     use std::io::Write;
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-    use super::{Census, MARGIN, Observer, Windows, nanos, recorder};
+    use super::{Aside, DBSIZE, MARGIN, Observer, Windows, keys, nanos, recorder};
 
     /// A census, and the server's end of its connection.
-    fn census() -> (Census, TcpStream) {
+    fn census() -> (Aside, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let census = Census::connect(listener.local_addr().unwrap()).unwrap();
+        let census = Aside::connect(listener.local_addr().unwrap()).unwrap();
         (census, listener.accept().unwrap().0)
     }
 
-    fn await_answer(census: &mut Census) -> u64 {
+    fn await_answer(census: &mut Aside) -> u64 {
         loop {
-            if let Some(keys) = census.answer().unwrap() {
+            if let Some(keys) = keys(census).unwrap() {
                 return keys;
             }
         }
@@ -275,16 +233,16 @@ mod tests {
     #[test]
     fn an_answer_may_come_in_pieces() {
         let (mut census, mut server) = census();
-        assert_eq!(census.answer().unwrap(), None, "nothing was asked");
-        census.ask().unwrap();
+        assert_eq!(keys(&mut census).unwrap(), None, "nothing was asked");
+        census.ask(DBSIZE).unwrap();
         server.write_all(b":12").unwrap();
-        assert_eq!(census.answer().unwrap(), None);
-        census.ask().unwrap();
+        assert_eq!(keys(&mut census).unwrap(), None);
+        census.ask(DBSIZE).unwrap();
         server.write_all(b"34\r\n").unwrap();
         assert_eq!(await_answer(&mut census), 1234);
-        census.ask().unwrap();
+        census.ask(DBSIZE).unwrap();
         server.write_all(b"-ERR no\r\n").unwrap();
-        assert!((0..).find_map(|_| census.answer().err()).is_some());
+        assert!((0..).find_map(|_| keys(&mut census).err()).is_some());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use super::client::Clients;
 use super::closed::{Goal, run};
 use super::mix::{Kind, Mix, Order, Source};
-use super::{Fault, fault};
+use super::{Fault, fault, say};
 
 /// Keys of the requests that warm the connections up: some 3 KB each, as large as what follows.
 const WARM: u32 = 100;
@@ -51,16 +51,14 @@ pub(crate) fn hold(
     let mut looks = Source::new(Mix::only(Kind::Mget(WARM)), 1_000_000, Order::Random, asked.seed);
     run(&mut clients, &mut looks, 1, Goal::Operations(WARM_ROUNDS * asked.connections as u64))?;
     let mut source = Source::new(Mix::only(asked.kind), total, Order::Sequential, asked.seed);
-    writeln!(output, "ready")?;
-    output.flush()?;
+    say(output, "ready")?;
     for &point in &asked.points {
         input.read_line(&mut String::new())?;
         let missing = point.checked_sub(source.keys_named());
         let requests = missing.filter(|missing| missing.is_multiple_of(u64::from(keys)));
         let requests = requests.ok_or_else(|| fault("points grow by whole requests"))? / u64::from(keys);
         run(&mut clients, &mut source, asked.depth, Goal::Operations(requests))?;
-        writeln!(output, "{point} {}", source.key_bytes())?;
-        output.flush()?;
+        say(output, &format!("{point} {}", source.key_bytes()))?;
     }
     input.read_line(&mut String::new())?;
     Ok(())

@@ -5,10 +5,10 @@
 use std::io::{BufRead, Write};
 use std::net::SocketAddr;
 
-use super::Fault;
 use super::client::Clients;
 use super::closed::{Goal, run};
 use super::mix::{Kind, Mix, Order, Source};
+use super::{Fault, say};
 
 /// Connections that one source address has ports for, by the default `net.ipv4.ip_local_port_range`.
 const MOST: usize = 28_000;
@@ -41,8 +41,7 @@ pub(crate) fn hold(
         open += wave;
         waves.push(clients);
     }
-    writeln!(output, "ready")?;
-    output.flush()?;
+    say(output, "ready")?;
     input.read_line(&mut String::new())?;
     // A server that closed some of them has lost what was to be measured.
     for clients in &mut waves {

@@ -23,8 +23,10 @@ pub(crate) mod role;
 pub(crate) mod snapshot;
 
 use std::fmt;
-use std::io;
+use std::io::{self, BufRead, Write};
 use std::time::Duration;
+
+use serde::Serialize;
 
 /// Nanoseconds of a duration, in the type that histograms and schedules use.
 pub(crate) fn nanos(duration: Duration) -> u64 {
@@ -69,6 +71,26 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// Says a line to whoever started this.
+fn say(output: &mut dyn Write, line: &str) -> Result<(), Fault> {
+    writeln!(output, "{line}")?;
+    Ok(output.flush()?)
+}
+
+/// Says `ready`, and waits for the line that lets the run go on.
+fn stand_by(input: &mut dyn BufRead, output: &mut dyn Write) -> Result<(), Fault> {
+    say(output, "ready")?;
+    if input.read_line(&mut String::new())? == 0 {
+        return Err(fault("nobody waits for the report any more"));
+    }
+    Ok(())
+}
+
+/// Says a report, as a line of JSON.
+fn report_json(output: &mut dyn Write, report: &impl Serialize) -> Result<(), Fault> {
+    say(output, &serde_json::to_string(report).map_err(|error| fault(&error.to_string()))?)
+}
 
 /// A fault that this sentence says.
 fn fault(text: &str) -> Fault {

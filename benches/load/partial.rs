@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::Fault;
 use super::client::Clients;
 use super::closed::{Goal, run};
 use super::mix::{Kind, Mix, Order, Source};
+use super::{Fault, say, stand_by};
 
 /// Bytes of each request that are kept back.
 const KEPT: usize = 10;
@@ -58,12 +58,9 @@ pub(crate) fn hold(
     // Written before anything is measured, so that the sends follow each other closely.
     let mut source = Source::new(asked.mix.clone(), asked.keys, Order::Random, asked.seed);
     clients.all.iter_mut().for_each(|client| client.enqueue(&mut source, 0));
-    writeln!(output, "ready")?;
-    output.flush()?;
-    input.read_line(&mut String::new())?;
+    stand_by(input, output)?;
     let sent = send(&mut clients, asked.piece.unwrap_or(usize::MAX))?;
-    writeln!(output, "{sent}")?;
-    output.flush()?;
+    say(output, &sent.to_string())?;
     // A client that reads its replies: those that do not leave the server would count as held by it.
     while !spoken_to()? {
         receive(&mut clients, LOOK_MS)?;

@@ -14,7 +14,9 @@ use super::closed::{self, Goal, Outcome};
 use super::mix::{Mix, Order, Source};
 use super::open::{self, Arrivals, PUNCTUAL, Pace};
 use super::report::{Latency, Own, Report};
-use super::{Fault, commands, expiry, fault, grow, idle, nanos, partial, snapshot};
+use super::{
+    Fault, commands, expiry, fault, grow, idle, nanos, partial, report_json, say, snapshot, stand_by,
+};
 
 /// Arguments of `load`.
 pub(crate) fn load_command() -> Command {
@@ -201,8 +203,8 @@ pub(crate) fn run_partial(
         mix: mix.parse().map_err(|error: String| fault(&error))?,
         connections: count(matches, "connections"),
         piece: matches.contains_id("piece").then(|| count(matches, "piece")),
-        keys: *matches.get_one("keys").expect("keys has a default"),
-        seed: *matches.get_one("seed").expect("the seed has a default"),
+        keys: number(matches, "keys"),
+        seed: number(matches, "seed"),
     };
     partial::hold(address(matches), &asked, input, output)
 }
@@ -223,7 +225,7 @@ pub(crate) fn run_grow(
         connections: count(matches, "connections"),
         depth: count(matches, "depth"),
         points: matches.get_many("points").expect("points are required").copied().collect(),
-        seed: *matches.get_one("seed").expect("the seed has a default"),
+        seed: number(matches, "seed"),
     };
     grow::hold(address(matches), &asked, input, output)
 }
@@ -237,19 +239,16 @@ pub(crate) fn run_expiry(
     input: &mut dyn BufRead,
     output: &mut dyn Write,
 ) -> Result<(), Fault> {
-    let number = |name| *matches.get_one::<u64>(name).expect("all numbers are required");
-    let real = |name| *matches.get_one::<f64>(name).expect("all numbers are required");
-    let time = |name| Duration::try_from_secs_f64(real(name)).map_err(|error| fault(&error.to_string()));
     let asked = expiry::Asked {
         connections: count(matches, "connections"),
-        rate: real("rate"),
-        keys: number("keys"),
-        due: number("due"),
-        spread_ms: number("spread"),
-        creating: time("creating")?,
-        quiet: time("quiet")?,
-        limit: time("limit")?,
-        seed: number("seed"),
+        rate: real(matches, "rate"),
+        keys: number(matches, "keys"),
+        due: number(matches, "due"),
+        spread_ms: number(matches, "spread"),
+        creating: time(matches, "creating")?,
+        quiet: time(matches, "quiet")?,
+        limit: time(matches, "limit")?,
+        seed: number(matches, "seed"),
     };
     expiry::watch(address(matches), &asked, input, output)
 }
@@ -263,17 +262,14 @@ pub(crate) fn run_snapshot(
     input: &mut dyn BufRead,
     output: &mut dyn Write,
 ) -> Result<(), Fault> {
-    let number = |name| *matches.get_one::<u64>(name).expect("all numbers are required");
-    let real = |name| *matches.get_one::<f64>(name).expect("all numbers are required");
-    let time = |name| Duration::try_from_secs_f64(real(name)).map_err(|error| fault(&error.to_string()));
     let asked = snapshot::Asked {
         connections: count(matches, "connections"),
-        rate: real("rate"),
-        keys: number("keys"),
+        rate: real(matches, "rate"),
+        keys: number(matches, "keys"),
         pid: *matches.get_one("pid").expect("the process is required"),
-        quiet: time("quiet")?,
-        limit: time("limit")?,
-        seed: number("seed"),
+        quiet: time(matches, "quiet")?,
+        limit: time(matches, "limit")?,
+        seed: number(matches, "seed"),
     };
     snapshot::watch(address(matches), &asked, input, output)
 }
@@ -287,8 +283,7 @@ pub(crate) fn run_commands(
     input: &mut dyn BufRead,
     output: &mut dyn Write,
 ) -> Result<(), Fault> {
-    let number = |name| *matches.get_one::<u64>(name).expect("both numbers are required");
-    commands::time(address(matches), (number("repetitions"), number("seed")), input, output)
+    commands::time(address(matches), (number(matches, "repetitions"), number(matches, "seed")), input, output)
 }
 
 /// Runs `load`: warm-up, then the measured part, then the report.
@@ -308,23 +303,13 @@ pub(crate) fn run_load(
         asked.once(&mut clients, &mut source, Goal::Time(asked.warm))?;
     }
     if matches.get_flag("handshake") {
-        writeln!(output, "ready")?;
-        output.flush()?;
-        if input.read_line(&mut String::new())? == 0 {
-            return Err(fault("nobody waits for the report any more"));
-        }
+        stand_by(input, output)?;
     }
     let own = Own::now();
     let named = source.keys_named();
     let outcome = asked.once(&mut clients, &mut source, asked.goal)?;
     let report = asked.report(&outcome, source.keys_named() - named, own.elapsed());
-    if matches.get_flag("json") {
-        let line = serde_json::to_string(&report).map_err(|error| fault(&error.to_string()))?;
-        writeln!(output, "{line}")?;
-    } else {
-        writeln!(output, "{report}")?;
-    }
-    Ok(output.flush()?)
+    if matches.get_flag("json") { report_json(output, &report) } else { say(output, &report.to_string()) }
 }
 
 /// The arguments of a run, checked.
@@ -343,7 +328,7 @@ impl Asked {
     fn read(matches: &ArgMatches) -> Result<Self, Fault> {
         let mix: &String = matches.get_one("mix").expect("mix has a default");
         let seconds = |name: &str| {
-            let seconds = *matches.get_one::<f64>(name).expect("times have defaults");
+            let seconds = real(matches, name);
             let sane = (0.0..=3600.0).contains(&seconds);
             sane.then(|| Duration::from_secs_f64(seconds)).ok_or_else(|| fault("times are 0 to 3600 seconds"))
         };
@@ -362,7 +347,7 @@ impl Asked {
         };
         Ok(Self {
             mix: mix.parse().map_err(|error: String| fault(&error))?,
-            keys: *matches.get_one("keys").expect("keys has a default"),
+            keys: number(matches, "keys"),
             connections: count(matches, "connections"),
             depth: count(matches, "depth"),
             warm: seconds("warm")?,
@@ -404,9 +389,20 @@ impl Asked {
     }
 }
 
+fn number(matches: &ArgMatches, name: &str) -> u64 {
+    *matches.get_one(name).expect("numbers have defaults or are required")
+}
+
 fn count(matches: &ArgMatches, name: &str) -> usize {
-    let count = *matches.get_one::<u64>(name).expect("counts have defaults");
-    usize::try_from(count).expect("a usize has 64 bits here")
+    usize::try_from(number(matches, name)).expect("a usize has 64 bits here")
+}
+
+fn real(matches: &ArgMatches, name: &str) -> f64 {
+    *matches.get_one(name).expect("numbers have defaults or are required")
+}
+
+fn time(matches: &ArgMatches, name: &str) -> Result<Duration, Fault> {
+    Duration::try_from_secs_f64(real(matches, name)).map_err(|error| fault(&error.to_string()))
 }
 
 fn fresh_seed() -> u64 {

@@ -15,7 +15,7 @@ use super::client::Clients;
 use super::mix::{Kind, Mix, Order, Source};
 use super::open::{self, Arrivals, Observer, PUNCTUAL, Pace};
 use super::report::{Latency, recorder};
-use super::{Fault, fault, nanos};
+use super::{Fault, fault, nanos, report_json, stand_by};
 use crate::procfs;
 
 /// Between two looks at the snapshot's progress and at memory; also a slice of the latencies over time.
@@ -108,9 +108,7 @@ pub(crate) fn watch(
 ) -> Result<(), Fault> {
     let mut clients = Clients::connect(address, asked.connections)?;
     let aside = Aside::connect(address)?;
-    writeln!(output, "ready")?;
-    output.flush()?;
-    input.read_line(&mut String::new())?;
+    stand_by(input, output)?;
     let mut source = Source::new(Mix::only(Kind::Incr), asked.keys, Order::Random, asked.seed);
     let pace = Pace { rate: asked.rate, arrivals: Arrivals::Poisson, seed: asked.seed ^ 1 };
     let mut watcher = Watcher {
@@ -129,9 +127,7 @@ pub(crate) fn watch(
     let end = MARGIN + asked.quiet + asked.limit + AFTER;
     let ran = open::drive(&mut clients, &mut source, pace, end, &mut watcher)?;
     let late = (Latency::of(&ran.late), ran.late.value_at_quantile(0.99) <= nanos(PUNCTUAL));
-    let line = serde_json::to_string(&watcher.seen(late)?).map_err(|error| fault(&error.to_string()))?;
-    writeln!(output, "{line}")?;
-    Ok(output.flush()?)
+    report_json(output, &watcher.seen(late)?)
 }
 
 /// Requests of the longest run, and some more, because their distances are random.
