@@ -16,6 +16,7 @@ use super::disk::{Disk, Failure};
 use super::frame;
 use super::ring::image::Image;
 use super::segment::{Before, HEADER_BYTES, Header, NoHeader, VERSION, name_of, sequence_of};
+use super::snapshot::Summary;
 use crate::table::effect::{Effect, Lsn};
 
 mod scan;
@@ -29,6 +30,13 @@ pub struct Extent {
     pub from: Lsn,
     /// The log has to reach up to here, or what is loaded makes no sense without it: where that snapshot was finished.
     pub reach: Lsn,
+}
+
+impl Extent {
+    /// What goes on top of a snapshot.
+    pub fn on_top_of(snapshot: &Summary) -> Self {
+        Self { from: snapshot.head.start, reach: snapshot.end }
+    }
 }
 
 /// What was cut off the end of the log.

@@ -109,8 +109,7 @@ impl Data {
         let refused =
             |refusal: &dyn Display| failed(format!("cannot load {}: {refusal}", self.path.display()));
         let snapshot = self.load_snapshot(clock, apply)?;
-        let extent = snapshot
-            .map_or_else(Extent::default, |summary| Extent { from: summary.head.start, reach: summary.end });
+        let extent = snapshot.as_ref().map_or_else(Extent::default, Extent::on_top_of);
         let mut progress = Progress::begin(clock, "journal");
         let show = &mut |done, all| progress.at(done, all);
         let recovered = recover_telling(&self.disk, extent, self.ring.as_ref(), self.boot, apply, show)
@@ -257,20 +256,13 @@ pub(super) struct Keeper {
 /// What the journal's thread does for others, in its next step.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
-    sync_up_to: AtomicU64,
     drop_before: AtomicU64,
 }
 
 impl Orders {
-    /// Wants all up to here durable, whatever `appendfsync` says.
-    pub(super) fn sync_up_to(&self, position: Lsn) {
-        // Relaxed: a number; the thread sees it within a step.
-        self.sync_up_to.fetch_max(position, Ordering::Relaxed);
-    }
-
     /// Wants the files removed that have nothing from here on. A durable snapshot starts here.
     pub(super) fn drop_before(&self, position: Lsn) {
-        // Relaxed: as above; that the snapshot is durable was waited for before.
+        // Relaxed: a number, which the thread sees within a step; that the snapshot is durable was waited for before.
         self.drop_before.fetch_max(position, Ordering::Relaxed);
     }
 }
@@ -394,7 +386,7 @@ fn keep_writing(
         }
         let every_second = sync == SyncPolicy::EverySecond
             && now_ms.saturating_sub(syncer.began_ms) >= limits::JOURNAL_SYNC_MS;
-        let wanted = orders.sync_up_to.load(Ordering::Relaxed).max(journal.wanted_sync()) > ring.durable();
+        let wanted = journal.wanted_sync() > ring.durable();
         // Not at the end: what closes the log syncs all of it.
         if !ends && !syncer.busy && (every_second || wanted) {
             syncer.begin(writer, now_ms);

@@ -20,7 +20,7 @@ use crate::journal::snapshot::{self, Batch, Head, Summary, Writer};
 use crate::limits;
 use crate::table::Position;
 use crate::table::effect::Lsn;
-use crate::worker::{Begun, Busy, Running, SaveFacts, Saves, Shared, Wish};
+use crate::worker::{Begun, Busy, Journal, Running, SaveFacts, Saves, Shared, Wish};
 
 use super::ServerError;
 use super::idle::yield_disk;
@@ -304,8 +304,12 @@ impl Snapshots {
 }
 
 impl Taker {
+    fn journal(&self) -> &Journal {
+        self.shared.journal().expect("there are snapshots where there is a journal")
+    }
+
     fn ring(&self) -> &Ring {
-        &self.shared.journal().expect("there are snapshots where there is a journal").ring
+        &self.journal().ring
     }
 
     /// The thread.
@@ -462,8 +466,8 @@ impl Taker {
     /// Waits until the journal is durable up to `end`.
     fn wait_durable(&self, end: Lsn, until_ms: Option<u64>) -> Result<(), Trouble> {
         let ring = self.ring();
+        self.journal().want_sync(end);
         while ring.durable() < end {
-            self.orders.sync_up_to(end);
             if let Some(errno) = ring.refusing() {
                 return Err(Trouble::NoSpace(errno));
             }

@@ -71,9 +71,7 @@ impl Data {
                 Some(read)
             }
         };
-        let extent = snapshot
-            .as_ref()
-            .map_or_else(Extent::default, |it| Extent { from: it.head.start, reach: it.end });
+        let extent = snapshot.as_ref().map_or_else(Extent::default, Extent::on_top_of);
         let log = recover(&self.disk, extent, self.ring.as_ref(), self.boot, apply)
             .map_err(|refusal| refused(&refusal, &self.path))?;
         Ok(Read { snapshot, log })

@@ -350,7 +350,7 @@ impl Journal {
     }
 
     /// Wants all up to a position synced soon.
-    pub(super) fn want_sync(&self, position: Lsn) {
+    pub fn want_sync(&self, position: Lsn) {
         // Relaxed: a number; behind the fence in `call`, or the thread finds it when it looks next.
         self.sync_wanted.fetch_max(position, Ordering::Relaxed);
         self.call(true);
