@@ -10,7 +10,7 @@ use crate::resp::integer;
 use crate::table::{AddError, Used};
 
 use super::counter::reason;
-use super::expire::{self, Base, Unit};
+use super::expire::{self, Base, TimeError, Unit};
 use super::texts::{NOT_INTEGER, SYNTAX};
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
 
@@ -82,6 +82,36 @@ const TOKEN_BYTES: usize = 64;
 const OTHER_ARGUMENTS: &str = "ERR the token was used with other arguments";
 const TOO_MANY: &str = "ERR max number of tokens reached";
 
+/// Why arguments are refused.
+enum Refusal {
+    /// For what this says.
+    Text(&'static str),
+    /// For their time.
+    Time(TimeError),
+}
+
+impl From<&'static str> for Refusal {
+    fn from(text: &'static str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<TimeError> for Refusal {
+    fn from(error: TimeError) -> Self {
+        Self::Time(error)
+    }
+}
+
+impl Refusal {
+    fn reply(self, call: &mut Call<'_>) -> Outcome {
+        match self {
+            Self::Text(text) => call.reply.error(text),
+            Self::Time(error) => error.reply(call),
+        }
+        Outcome::Done
+    }
+}
+
 /// The token at an argument.
 fn token<'a>(call: &Call<'a>, index: usize) -> Result<&'a [u8], &'static str> {
     let token = call.args.get(index);
@@ -114,36 +144,28 @@ struct Once<'a> {
 }
 
 impl<'a> Once<'a> {
-    /// Reads the arguments. The outer error is a text, the inner one a time that does not do.
-    fn read(call: &Call<'a>) -> Result<Result<Self, expire::TimeError>, &'static str> {
+    /// Reads the arguments.
+    fn read(call: &Call<'a>) -> Result<Self, Refusal> {
         let delta = integer::parse(call.args.get(2)).ok_or(NOT_INTEGER)?;
         let token = token(call, 3)?;
         let (unit, text) = match call.args.len() {
             4 => (Unit::Seconds, WINDOW_SECONDS),
             6 if call.args.get(4).eq_ignore_ascii_case(b"ex") => (Unit::Seconds, call.args.get(5)),
             6 if call.args.get(4).eq_ignore_ascii_case(b"px") => (Unit::Milliseconds, call.args.get(5)),
-            _ => return Err(SYNTAX),
+            _ => return Err(SYNTAX.into()),
         };
-        Ok(expire::deadline(text, unit, Base::Now, call.now).map(|deadline| {
-            // The length of the window, however it was written.
-            let window = (deadline - call.now.ms()).to_le_bytes();
-            let fingerprint = fingerprint([delta.to_le_bytes().as_slice(), &window].into_iter());
-            Self { delta, token, fingerprint, deadline }
-        }))
+        let deadline = expire::deadline(text, unit, Base::Now, call.now)?;
+        // The length of the window, however it was written.
+        let window = (deadline - call.now.ms()).to_le_bytes();
+        let fingerprint = fingerprint([delta.to_le_bytes().as_slice(), &window].into_iter());
+        Ok(Self { delta, token, fingerprint, deadline })
     }
 }
 
 fn incronce(call: &mut Call<'_>) -> Outcome {
     let once = match Once::read(call) {
-        Ok(Ok(once)) => once,
-        Ok(Err(error)) => {
-            error.reply(call);
-            return Outcome::Done;
-        }
-        Err(text) => {
-            call.reply.error(text);
-            return Outcome::Done;
-        }
+        Ok(once) => once,
+        Err(refusal) => return refusal.reply(call),
     };
     let full = is_full(call);
     let Once { delta, token, fingerprint, deadline } = once;
@@ -170,13 +192,14 @@ fn incronce(call: &mut Call<'_>) -> Outcome {
 }
 
 /// Reads the arguments of `MINCRONCE` but for the pairs: the token and when it is forgotten.
-fn read_batch<'a>(call: &Call<'a>) -> Result<Result<(&'a [u8], u64), expire::TimeError>, &'static str> {
+fn read_batch<'a>(call: &Call<'a>) -> Result<(&'a [u8], u64), Refusal> {
     let token = token(call, 1)?;
     let deadline = expire::deadline(call.args.get(2), Unit::Milliseconds, Base::Now, call.now);
+    // An increment that is none is told before a time that does not do.
     if call.args.tail(PAIRS + 1).step_by(2).any(|delta| integer::parse(delta).is_none()) {
-        return Err(NOT_INTEGER);
+        return Err(NOT_INTEGER.into());
     }
-    Ok(deadline.map(|deadline| (token, deadline)))
+    Ok((token, deadline?))
 }
 
 fn mincronce(call: &mut Call<'_>) -> Outcome {
@@ -185,15 +208,8 @@ fn mincronce(call: &mut Call<'_>) -> Outcome {
         return Outcome::Done;
     }
     let (token, deadline) = match read_batch(call) {
-        Ok(Ok(read)) => read,
-        Ok(Err(error)) => {
-            error.reply(call);
-            return Outcome::Done;
-        }
-        Err(text) => {
-            call.reply.error(text);
-            return Outcome::Done;
-        }
+        Ok(read) => read,
+        Err(refusal) => return refusal.reply(call),
     };
     let fingerprint = fingerprint(call.args.tail(2));
     let full = is_full(call);

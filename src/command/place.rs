@@ -343,31 +343,29 @@ impl<'a> Call<'a> {
     /// segment's last change, be it this one or an earlier one.
     #[inline]
     pub fn at<R>(&mut self, index: usize, work: impl FnOnce(&mut Place<'_, 'a>) -> R) -> R {
-        if self.held.is_some() {
-            return self.at_held(index, work);
-        }
-        let key = self.key(index);
-        let mut guard = self.table.lock(key.hash);
-        let result = work(&mut Place {
-            key,
-            segment: &mut guard,
-            at: Moment { now_ms: self.now.ms(), effects: self.effects },
-            tally: self.tally,
-            reply: &mut self.reply,
-        });
-        self.wait = self.wait.max(guard.changed());
-        result
+        self.at_one::<false, R>(index, work)
     }
 
     /// [`Call::at`] for several changes to one key, which are one group: done again as a whole or not at all.
     pub fn at_group<R>(&mut self, index: usize, work: impl FnOnce(&mut Place<'_, 'a>) -> R) -> R {
+        self.at_one::<true, R>(index, work)
+    }
+
+    #[inline]
+    fn at_one<const GROUP: bool, R>(
+        &mut self,
+        index: usize,
+        work: impl FnOnce(&mut Place<'_, 'a>) -> R,
+    ) -> R {
         if self.held.is_some() {
             // The group is the transaction's.
             return self.at_held(index, work);
         }
         let key = self.key(index);
         let mut guard = self.table.lock(key.hash);
-        self.effects.begin();
+        if GROUP {
+            self.effects.begin();
+        }
         let result = work(&mut Place {
             key,
             segment: &mut guard,
@@ -375,7 +373,9 @@ impl<'a> Call<'a> {
             tally: self.tally,
             reply: &mut self.reply,
         });
-        guard.mark(self.effects.end());
+        if GROUP {
+            guard.mark(self.effects.end());
+        }
         self.wait = self.wait.max(guard.changed());
         result
     }
