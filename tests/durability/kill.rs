@@ -34,26 +34,34 @@ fn on_one_directory(engine: Engine, sync: &str, lives: usize, random: &mut Rando
     let mut crowd = Crowd::new(CLIENTS, random.next());
     for _ in 0..lives {
         while random.between(0, 3) == 0 {
-            // One that is killed while it starts, too. Taken ports are no harm.
-            let port = u16::try_from(random.between(20_000, 32_000)).expect("16 bits");
-            let server = Server::spawn(engine, port, &flags);
-            thread::sleep(Duration::from_micros(random.between(0, 30_000)));
-            drop(server);
+            start_and_kill(engine, &flags, random.between(20_000, 32_000), random.between(0, 30_000));
         }
         place.note_ring();
-        let server = Server::with_flags(engine, &flags);
-        let debt = crowd.debt();
-        crowd.settle(&server, &debt);
-        let running = crowd.start(&server);
-        thread::sleep(Duration::from_micros(random.between(1_000, 60_000)));
-        drop(server);
-        crowd = running.join();
+        crowd = live_and_kill(engine, &flags, crowd, random.between(1_000, 60_000));
     }
     place.note_ring();
     let server = Server::with_flags(engine, &flags);
     let debt = crowd.debt();
     crowd.settle(&server, &debt);
     crowd.total
+}
+
+/// A server that is killed while it starts. A port that is taken is no harm.
+fn start_and_kill(engine: Engine, flags: &[&str], port: u64, microseconds: u64) {
+    let server = Server::spawn(engine, u16::try_from(port).expect("16 bits"), flags);
+    thread::sleep(Duration::from_micros(microseconds));
+    drop(server);
+}
+
+/// A server that has what the crowd knows of, serves it, and is killed.
+fn live_and_kill(engine: Engine, flags: &[&str], mut crowd: Crowd, microseconds: u64) -> Crowd {
+    let server = Server::with_flags(engine, flags);
+    let debt = crowd.debt();
+    crowd.settle(&server, &debt);
+    let running = crowd.start(&server);
+    thread::sleep(Duration::from_micros(microseconds));
+    drop(server);
+    running.join()
 }
 
 fn kills_with_a_sync_for_each_reply(engine: Engine) {
@@ -78,19 +86,10 @@ fn kills_between_two_sizes(engine: Engine) {
         let size = ["1mb", "2mb", "8mb"][life % 3];
         let flags = ["--dir", &dir, "--appendfsync", "no", "--journal-segment-size", size];
         for _ in 0..3 {
-            let port = u16::try_from(random.between(20_000, 32_000)).expect("16 bits");
-            let server = Server::spawn(engine, port, &flags);
-            thread::sleep(Duration::from_micros(random.between(0, 40_000)));
-            drop(server);
+            start_and_kill(engine, &flags, random.between(20_000, 32_000), random.between(0, 40_000));
         }
         place.note_ring();
-        let server = Server::with_flags(engine, &flags);
-        let debt = crowd.debt();
-        crowd.settle(&server, &debt);
-        let running = crowd.start(&server);
-        thread::sleep(Duration::from_micros(random.between(1_000, 20_000)));
-        drop(server);
-        crowd = running.join();
+        crowd = live_and_kill(engine, &flags, crowd, random.between(1_000, 20_000));
     }
 }
 

@@ -27,6 +27,22 @@ fn prefix(dir: &str) -> u64 {
     count
 }
 
+/// Sets one key after the other until it `ends`, and takes a snapshot each time that so many are there.
+fn write(server: &Server, acknowledged: &AtomicU64, ends: &AtomicBool, snapshots: Option<u64>) {
+    let connection = &mut server.connect();
+    let value = "v".repeat(FILL);
+    for number in 1.. {
+        if ends.load(Ordering::Relaxed) {
+            break;
+        }
+        ask::<String>(connection, &format!("SET k:{} {value}", number - 1));
+        acknowledged.store(number, Ordering::Release);
+        if snapshots.is_some_and(|every| number.is_multiple_of(every)) {
+            ask::<String>(connection, "SAVE");
+        }
+    }
+}
+
 #[test]
 fn a_backup_under_load_is_a_beginning_of_what_was_acknowledged() {
     let place = Place::new();
@@ -36,17 +52,7 @@ fn a_backup_under_load_is_a_beginning_of_what_was_acknowledged() {
     let copies: Vec<String> = (0..8).map(|number| place.at(&format!("copy{number}"))).collect();
     let mut told = Vec::new();
     thread::scope(|scope| {
-        scope.spawn(|| {
-            let connection = &mut server.connect();
-            let value = "v".repeat(FILL);
-            for number in 0.. {
-                if ends.load(Ordering::Relaxed) {
-                    break;
-                }
-                ask::<String>(connection, &format!("SET k:{number} {value}"));
-                acknowledged.store(number + 1, Ordering::Release);
-            }
-        });
+        scope.spawn(|| write(&server, &acknowledged, &ends, None));
         for (place, copy) in copies.iter().enumerate() {
             let enough = (place as u64 + 1) * 250;
             wait_until("there is something new", || acknowledged.load(Ordering::Acquire) >= enough);
@@ -89,20 +95,7 @@ fn a_backup_while_snapshots_are_taken_is_whole() {
     let server = Server::on(&dir, &["--appendfsync", "always"]);
     let (acknowledged, ends) = (AtomicU64::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
-        scope.spawn(|| {
-            let connection = &mut server.connect();
-            let value = "v".repeat(FILL);
-            for number in 0.. {
-                if ends.load(Ordering::Relaxed) {
-                    break;
-                }
-                ask::<String>(connection, &format!("SET k:{number} {value}"));
-                acknowledged.store(number + 1, Ordering::Release);
-                if number % 200 == 199 {
-                    ask::<String>(connection, "SAVE");
-                }
-            }
-        });
+        scope.spawn(|| write(&server, &acknowledged, &ends, Some(200)));
         for number in 1..=5 {
             wait_until("there are keys", || acknowledged.load(Ordering::Acquire) >= number * 300);
             let least = acknowledged.load(Ordering::Acquire);
