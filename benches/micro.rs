@@ -15,6 +15,8 @@ mod encoder;
 mod integer;
 #[path = "micro/locks.rs"]
 mod locks;
+#[path = "micro/recording.rs"]
+mod recording;
 #[path = "micro/shuffle.rs"]
 mod shuffle;
 #[path = "micro/table.rs"]
@@ -36,4 +38,5 @@ fn main() {
     table::run(&mut bench);
     locks::run(&mut bench);
     turn::run(&mut bench);
+    recording::run(&mut bench);
 }

@@ -16,6 +16,8 @@ enum Source {
     System {
         /// Monotonic milliseconds count from here.
         start: Instant,
+        /// The processor's own counter where it is invariant, else the monotonic clock.
+        counter: quanta::Clock,
     },
     /// Microseconds since the Unix epoch, set by a test; also the monotonic clock.
     Virtual(Arc<AtomicU64>),
@@ -24,7 +26,7 @@ enum Source {
 impl Clock {
     /// The system's clocks.
     pub fn system() -> Self {
-        Self { source: Source::System { start: Instant::now() } }
+        Self { source: Source::System { start: Instant::now(), counter: quanta::Clock::new() } }
     }
 
     /// A clock that shows what `unix_us` holds.
@@ -47,11 +49,30 @@ impl Clock {
     /// Milliseconds that only grow, from an arbitrary start.
     pub fn monotonic_ms(&self) -> u64 {
         match &self.source {
-            Source::System { start } => {
+            Source::System { start, .. } => {
                 u64::try_from(start.elapsed().as_millis()).expect("half a billion years fit")
             }
             // Relaxed: as above.
             Source::Virtual(unix_us) => unix_us.load(Ordering::Relaxed) / 1000,
+        }
+    }
+
+    /// A reading of the finest counter there is, in units of its own, for [`Clock::nanos_between`].
+    #[inline]
+    pub fn ticks(&self) -> u64 {
+        match &self.source {
+            Source::System { counter, .. } => counter.raw(),
+            // Relaxed: as above.
+            Source::Virtual(unix_us) => unix_us.load(Ordering::Relaxed) * 1000,
+        }
+    }
+
+    /// Nanoseconds between two readings of the counter; 0 where the later one is less, as it may be on another processor.
+    #[inline]
+    pub fn nanos_between(&self, earlier: u64, later: u64) -> u64 {
+        match &self.source {
+            Source::System { counter, .. } => counter.delta_as_nanos(earlier, later),
+            Source::Virtual(_) => later.saturating_sub(earlier),
         }
     }
 }

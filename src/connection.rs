@@ -278,6 +278,8 @@ pub struct Connection {
     pub draining: bool,
     /// Is on the worker's list of connections whose wants may have changed.
     pub listed: bool,
+    /// What the reply that comes later is marked with, and when its request came.
+    pub late: (u32, u64),
 }
 
 impl Connection {
@@ -306,6 +308,7 @@ impl Connection {
             overrun: false,
             draining: false,
             listed: false,
+            late: (0, 0),
         }
     }
 

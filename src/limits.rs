@@ -240,6 +240,10 @@ pub struct Limits {
     pub keepalive_seconds: u32,
     /// Only clients of this machine are served (`protected-mode`, and no password is set).
     pub local_only: bool,
+    /// Histograms of what commands take are kept (`latency-tracking`).
+    pub tracks_latency: bool,
+    /// Nanoseconds from which on a command is slow (`slowlog-log-slower-than`), `u64::MAX` = never.
+    pub slow_ns: u64,
 }
 
 impl Limits {
@@ -266,6 +270,8 @@ impl Default for Limits {
             idle_seconds: 0,
             keepalive_seconds: 300,
             local_only: true,
+            tracks_latency: true,
+            slow_ns: 10_000_000,
         }
     }
 }

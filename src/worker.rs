@@ -11,6 +11,7 @@ mod admission;
 mod batch;
 mod execute;
 mod host;
+mod journaling;
 mod mailbox;
 mod patience;
 mod pause;
@@ -23,6 +24,7 @@ mod strangers;
 mod stream;
 #[cfg(all(test, not(model)))]
 mod tests;
+mod timing;
 mod upkeep;
 
 use std::collections::VecDeque;
@@ -33,7 +35,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::buffer::outgoing::OutPool;
+use crate::buffer::outgoing::{Mark, OutPool};
 use crate::clock::Clock;
 use crate::command::session::Session;
 use crate::connection::{Client, Connection, Peer, Phase, Spare, Wants};
@@ -44,13 +46,13 @@ use crate::table::effect::Lsn;
 
 pub use admission::TOO_MANY;
 use batch::Batch;
-pub use mailbox::{
-    Bell, Counts, Dealt, Identity, Journal, Message, Post, Readings, Rest, Settings, Shared, Stats,
-};
+pub use journaling::{Journal, Rest};
+pub use mailbox::{Bell, Counts, Dealt, Identity, Message, Post, Readings, Settings, Shared, Stats};
 use pause::Waiting;
 use questions::Questions;
 pub use saving::{Begun, Busy, Running, SaveFacts, Saves, Wish};
 use scribe::Desk;
+use timing::Timing;
 
 /// Names one connection of one worker, for as long as it lives and not a moment longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +158,7 @@ pub struct Worker {
     idle_at: usize,
     idle_due_ms: u64,
     counts: Counts,
+    timing: Timing,
     turn: u32,
     now_ms: u64,
     draining: bool,
@@ -172,6 +175,7 @@ impl Worker {
         let has_password = shared.settings.has_password();
         Self {
             batch: Batch::new(&shared.table),
+            timing: Timing::new(clock.clone(), &limits),
             shared,
             id,
             clock,
@@ -408,7 +412,9 @@ impl Worker {
         let connection = self.connections.get_mut(slot).filter(|it| it.generation == token.generation)?;
         let busy = connection.phase != Phase::Open || connection.eof || connection.stalled;
         let unsent = connection.unsent();
-        let bytes = connection.outgoing.as_mut()?.start_send(&mut self.pool)?;
+        let (timing, meters, mut now) = (&self.timing, &self.shared.posts[self.id].meters, None);
+        let mut told = |mark: Mark| timing.replied(meters, &mark, &mut now);
+        let bytes = connection.outgoing.as_mut()?.start_send(&mut self.pool, &mut told)?;
         Some(Unsent { bytes, last: !busy && bytes.len() == unsent })
     }
 
@@ -485,6 +491,9 @@ impl Worker {
             }
         }
         self.shared.posts[self.id].stats.publish(&mut self.counts);
+        if !self.pool.errors.is_empty() {
+            self.shared.posts[self.id].add_errors(&mut self.pool.errors);
+        }
         self.released +=
             self.pool.take_released() + self.spare.take_released() + self.shared.table.take_freed();
         if self.released >= limits::TRIM_BYTES {
@@ -547,6 +556,7 @@ impl Worker {
     fn reload(&mut self) {
         self.limits = self.shared.settings.limits();
         self.has_password = self.shared.settings.has_password();
+        self.timing.obey(&self.limits);
     }
 
     fn post(&mut self, to: usize, message: Message) {

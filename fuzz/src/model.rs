@@ -25,6 +25,7 @@ pub const NOT_MODELLED: &[&str] = &[
     "incronce",
     "info",
     "lastsave",
+    "latency",
     "mincronce",
     "quit",
     "reset",

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::limits;
+use crate::resp::codes::Codes;
 use crate::resp::encode::Spill;
 
 /// Pieces that a chain has room for from the start: as many as wait before a connection is no longer read from, and a few
@@ -49,7 +50,28 @@ pub struct Outgoing {
     queued: usize,
     /// The kernel has the front of the queue.
     in_flight: bool,
+    /// Bytes that have left since the chain was taken.
+    left: u64,
+    /// Replies whose last byte the kernel was not given yet; their ends ascend.
+    marks: VecDeque<Mark>,
 }
+
+/// Replies of one kind that end in the same place, more or less: what is to be told when the kernel is given that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Where the last of them ends, in bytes since the chain was taken.
+    end: u64,
+    /// What they are, to whoever asks.
+    pub kind: u32,
+    /// How many.
+    pub times: u32,
+    /// When their requests came, to whoever asks.
+    pub since: u64,
+}
+
+/// Marks from which on replies of the same kind share one, of the first one's time. So there are never more than these and
+/// one of each kind.
+const MARKS: usize = 64;
 
 impl Outgoing {
     fn new() -> Self {
@@ -59,6 +81,32 @@ impl Outgoing {
             sent: 0,
             queued: 0,
             in_flight: false,
+            left: 0,
+            marks: VecDeque::new(),
+        }
+    }
+
+    /// The reply that was appended last is of this kind, to a request that came then.
+    #[inline]
+    pub fn mark(&mut self, kind: u32, since: u64) {
+        let end = self.left + self.unsent() as u64;
+        match self.marks.back_mut() {
+            Some(last) if (last.kind, last.since) == (kind, since) => {
+                last.end = end;
+                last.times += 1;
+            }
+            _ => self.mark_anew(Mark { end, kind, times: 1, since }),
+        }
+    }
+
+    fn mark_anew(&mut self, mark: Mark) {
+        if self.marks.len() >= MARKS
+            && let Some(at) = self.marks.iter().position(|other| other.kind == mark.kind)
+            && let Some(older) = self.marks.remove(at)
+        {
+            self.marks.push_back(Mark { times: older.times + 1, since: older.since, ..mark });
+        } else {
+            self.marks.push_back(mark);
         }
     }
 
@@ -81,8 +129,8 @@ impl Outgoing {
     }
 
     /// The next bytes to send, which from now on stay where they are until [`Outgoing::sent`]. `None`: nothing
-    /// to send, or a send is in flight.
-    pub fn start_send(&mut self, pool: &mut OutPool) -> Option<&[u8]> {
+    /// to send, or a send is in flight. Tells of the marks of all replies that end there.
+    pub fn start_send(&mut self, pool: &mut OutPool, told: &mut dyn FnMut(Mark)) -> Option<&[u8]> {
         if self.in_flight {
             return None;
         }
@@ -95,7 +143,13 @@ impl Outgoing {
         }
         self.in_flight = true;
         let front = self.queue.front().expect("the queue was empty and the tail was put into it");
-        Some(&front.bytes()[self.sent..])
+        let bytes = &front.bytes()[self.sent..];
+        let given = self.left + bytes.len() as u64;
+        while let Some(mark) = self.marks.front().copied().filter(|mark| mark.end <= given) {
+            self.marks.pop_front();
+            told(mark);
+        }
+        Some(bytes)
     }
 
     /// The send in flight is over: `bytes` have left.
@@ -107,6 +161,7 @@ impl Outgoing {
         let front = self.queue.front().expect("the front of the queue was in flight").bytes().len();
         assert!(self.sent + bytes <= front, "{bytes} bytes left of {} in flight", front - self.sent);
         self.sent += bytes;
+        self.left += bytes as u64;
         self.queued -= bytes;
         if self.sent == front {
             self.sent = 0;
@@ -139,6 +194,11 @@ impl Spill for Spiller<'_> {
         *self.queued += bytes.len();
         self.queue.push_back(Piece::Shared(bytes));
     }
+
+    #[cold]
+    fn failed(&mut self, code: &[u8]) {
+        self.pool.errors.count(code);
+    }
 }
 
 /// Empty blocks and chains of one worker, kept for reuse up to a bound.
@@ -149,6 +209,8 @@ pub struct OutPool {
     blocks: Vec<Vec<u8>>,
     #[expect(clippy::vec_box, reason = "a connection has a pointer to its chain, which is kept as it is")]
     chains: Vec<Box<Outgoing>>,
+    /// Errors that were written since somebody took this.
+    pub errors: Codes,
     /// Bytes that went back to the allocator since [`OutPool::take_released`].
     released: usize,
 }
@@ -163,9 +225,12 @@ impl OutPool {
 
     /// Takes back a chain of which everything has left.
     #[inline]
-    pub fn give(&mut self, chain: Box<Outgoing>) {
+    pub fn give(&mut self, mut chain: Box<Outgoing>) {
         debug_assert!(chain.unsent() == 0 && !chain.in_flight);
         self.lent -= 1;
+        // Those of replies that were none.
+        chain.marks.clear();
+        chain.left = 0;
         // A chain that once was long keeps no room for that.
         if self.chains.len() < limits::OUT_BLOCKS_KEPT && chain.queue.capacity() < 2 * PIECES {
             self.chains.push(chain);
@@ -238,7 +303,7 @@ mod tests {
         assert_eq!(chain.unsent(), expected.len());
         let mut received = Vec::new();
         let mut step = 1;
-        while let Some(bytes) = chain.start_send(&mut pool) {
+        while let Some(bytes) = chain.start_send(&mut pool, &mut |_| {}) {
             let taken = bytes.len().min(step);
             received.extend_from_slice(&bytes[..taken]);
             chain.sent(taken, &mut pool);
@@ -257,7 +322,7 @@ mod tests {
         let (block, mut spiller) = chain.writer(&mut pool);
         Encoder::new(block, &mut spiller, Protocol::Resp2)
             .bulk(&vec![b'x'; blocks * limits::OUT_BLOCK_BYTES]);
-        assert!(chain.start_send(&mut pool).is_some());
+        assert!(chain.start_send(&mut pool, &mut |_| {}).is_some());
         chain.sent(100, &mut pool);
         pool.recycle(chain);
         let over = pool.take_released() / limits::OUT_BLOCK_BYTES;
@@ -267,7 +332,61 @@ mod tests {
         assert_eq!(again.unsent(), 0, "nothing of the old replies is left");
         let (block, mut spiller) = again.writer(&mut pool);
         Encoder::new(block, &mut spiller, Protocol::Resp2).bulk(b"new");
-        assert_eq!(again.start_send(&mut pool), Some(&b"$3\r\nnew\r\n"[..]));
+        assert_eq!(again.start_send(&mut pool, &mut |_| {}), Some(&b"$3\r\nnew\r\n"[..]));
+    }
+
+    fn kinds(told: &[super::Mark]) -> Vec<(u32, u32, u64)> {
+        told.iter().map(|mark| (mark.kind, mark.times, mark.since)).collect()
+    }
+
+    #[test]
+    fn marks_are_told_when_the_last_byte_is_given_away() {
+        let mut pool = OutPool::default();
+        let mut chain = pool.take();
+        let add = |chain: &mut super::Outgoing, pool: &mut OutPool, bytes: usize, kind, since| {
+            let (block, mut spiller) = chain.writer(pool);
+            Encoder::new(block, &mut spiller, Protocol::Resp2).bulk(&vec![b'x'; bytes]);
+            chain.mark(kind, since);
+        };
+        add(&mut chain, &mut pool, 10, 1, 100);
+        add(&mut chain, &mut pool, 10, 1, 100);
+        add(&mut chain, &mut pool, 10, 2, 100);
+        add(&mut chain, &mut pool, 2 * limits::OUT_BLOCK_BYTES, 3, 100);
+        let mut told = Vec::new();
+        let sent = chain.start_send(&mut pool, &mut |mark| told.push(mark)).expect("there are replies").len();
+        assert_eq!(kinds(&told), [(1, 2, 100), (2, 1, 100)], "the last reply goes on in other blocks");
+        told.clear();
+        chain.sent(sent - 1, &mut pool);
+        add(&mut chain, &mut pool, 10, 3, 200);
+        while let Some(sent) = chain.start_send(&mut pool, &mut |mark| told.push(mark)).map(<[u8]>::len) {
+            chain.sent(sent, &mut pool);
+        }
+        assert_eq!(kinds(&told), [(3, 1, 100), (3, 1, 200)]);
+        pool.give(chain);
+    }
+
+    #[test]
+    fn marks_of_replies_that_do_not_leave_are_few() {
+        let mut pool = OutPool::default();
+        let mut chain = pool.take();
+        for round in 0..1000 {
+            for kind in 0..3 {
+                let (block, mut spiller) = chain.writer(&mut pool);
+                Encoder::new(block, &mut spiller, Protocol::Resp2).ok();
+                chain.mark(kind, round);
+            }
+        }
+        assert!(chain.marks.len() <= super::MARKS + 3, "{} marks", chain.marks.len());
+        let mut told = Vec::new();
+        while let Some(sent) = chain.start_send(&mut pool, &mut |mark| told.push(mark)).map(<[u8]>::len) {
+            chain.sent(sent, &mut pool);
+        }
+        for kind in 0..3 {
+            let of: Vec<_> = told.iter().filter(|mark| mark.kind == kind).collect();
+            assert_eq!(of.iter().map(|mark| mark.times).sum::<u32>(), 1000, "each reply is told once");
+        }
+        pool.recycle(chain);
+        assert!(pool.take().marks.is_empty());
     }
 
     #[test]
@@ -280,13 +399,13 @@ mod tests {
         };
         add(&mut chain, &mut pool, b"first");
         let (address, len) = {
-            let bytes = chain.start_send(&mut pool).expect("there is a reply");
+            let bytes = chain.start_send(&mut pool, &mut |_| {}).expect("there is a reply");
             (bytes.as_ptr(), bytes.len())
         };
-        assert!(chain.start_send(&mut pool).is_none(), "one send at a time");
+        assert!(chain.start_send(&mut pool, &mut |_| {}).is_none(), "one send at a time");
         add(&mut chain, &mut pool, &vec![b'x'; 3 * limits::OUT_BLOCK_BYTES]);
         chain.sent(3, &mut pool);
-        let rest = chain.start_send(&mut pool).expect("the first reply has not left yet");
+        let rest = chain.start_send(&mut pool, &mut |_| {}).expect("the first reply has not left yet");
         assert_eq!((rest.as_ptr(), rest.len()), (address.wrapping_add(3), len - 3));
         chain.sent(len - 3, &mut pool);
     }

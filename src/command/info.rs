@@ -1,11 +1,13 @@
 //! `INFO`: the server's state as text, in the sections and under the names that Redis' monitors read. Knows
 //! [`Facts`], not where they come from.
 
+mod statistics;
+
 use std::fmt::Write;
 
 use super::save::SaveFacts;
 use super::session::SERVER_VERSION;
-use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
+use super::{Argument, Call, Command, Docs, Flags, Host, Keys, Outcome};
 use crate::table::Census;
 
 /// `INFO [section …]`
@@ -182,7 +184,7 @@ pub struct Refusals {
 /// A section: its name as an argument, and what writes it.
 type Section = (&'static str, fn(&mut Text<'_>));
 
-const SECTIONS: [Section; 11] = [
+const SECTIONS: [Section; 14] = [
     ("server", server),
     ("clients", clients),
     ("memory", memory),
@@ -191,23 +193,27 @@ const SECTIONS: [Section; 11] = [
     ("refusals", refusals),
     ("replication", replication),
     ("cpu", cpu),
+    ("commandstats", statistics::commandstats),
+    ("errorstats", statistics::errorstats),
+    ("latencystats", statistics::latencystats),
     ("cluster", cluster),
     ("keyspace", keyspace),
     ("engine", engine),
 ];
 
+/// Sections that are shown only to who asks for them, or for all: a line for every command. As in Redis.
+const ONLY_ASKED: [&str; 2] = ["commandstats", "latencystats"];
+
 fn info(call: &mut Call<'_>) -> Outcome {
     let table = call.figures();
     let facts = call.host.facts(table);
+    let asked = |name: &str| call.args.tail(1).any(|argument| name.as_bytes().eq_ignore_ascii_case(argument));
     let wanted = |section: &str| {
-        call.args.len() == 1
-            || call.args.tail(1).any(|argument| {
-                ["all", "default", "everything", section]
-                    .iter()
-                    .any(|name| name.as_bytes().eq_ignore_ascii_case(argument))
-            })
+        let by_default = !ONLY_ASKED.contains(&section);
+        let default = call.args.len() == 1 || asked("default");
+        asked(section) || asked("all") || asked("everything") || default && by_default
     };
-    let mut text = Text { out: String::new(), facts: &facts, unix_us: call.now.unix_us };
+    let mut text = Text { out: String::new(), facts: &facts, host: &*call.host, unix_us: call.now.unix_us };
     for (name, write) in SECTIONS {
         if wanted(name) {
             text.section(name);
@@ -222,6 +228,7 @@ fn info(call: &mut Call<'_>) -> Outcome {
 struct Text<'f> {
     out: String,
     facts: &'f Facts,
+    host: &'f dyn Host,
     unix_us: u64,
 }
 

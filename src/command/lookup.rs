@@ -5,8 +5,8 @@
 
 use super::{
     Command, bulk, clients, configure, counter, docs, expire, float, hash, increx, info, introspect,
-    keyspace, object, once, operate, rename, save, scan, session, string, substring, throttle, transaction,
-    window,
+    keyspace, latency, object, once, operate, rename, save, scan, session, string, substring, throttle,
+    transaction, window,
 };
 
 /// Every command, guards included, in the order in which `COMMAND` shows them.
@@ -102,6 +102,7 @@ pub static COMMANDS: [&Command; COUNT] = [
     &configure::CONFIG,
     &docs::COMMAND,
     &info::INFO,
+    &latency::LATENCY,
     &introspect::TIME,
     &save::SAVE,
     &save::BGSAVE,
@@ -117,11 +118,25 @@ pub static COMMANDS: [&Command; COUNT] = [
     &introspect::HOST,
 ];
 
-const COUNT: usize = 104;
+const COUNT: usize = 105;
 
 /// The commands a client may see: all but the guards.
 pub fn visible() -> impl Iterator<Item = &'static Command> {
     COMMANDS.iter().copied().filter(|command| !command.flags.has(super::Flags::HIDDEN))
+}
+
+/// Every command and subcommand, with its container where it is one: in the order of their numbers.
+pub fn all() -> impl Iterator<Item = (Option<&'static Command>, &'static Command)> {
+    COMMANDS.iter().copied().flat_map(|command| {
+        let own = command.subcommands.iter().map(move |subcommand| (Some(command), subcommand));
+        std::iter::once((None, command)).chain(own)
+    })
+}
+
+/// A command's name as statistics show it: that of a subcommand behind its container's, with a bar.
+pub fn full_name((container, command): (Option<&Command>, &Command)) -> String {
+    container
+        .map_or_else(|| command.name.to_owned(), |container| format!("{}|{}", container.name, command.name))
 }
 
 /// The command of this name, in whatever case it is written.

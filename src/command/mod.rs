@@ -11,7 +11,9 @@
 use std::iter::Take;
 
 use crate::limits::Limits;
+use crate::metrics::meters::Reading;
 use crate::resp::args::{Args, ArgsIter};
+use crate::resp::codes::Codes;
 use crate::resp::encode::Encoder;
 use crate::table::effect::{EffectSink, Lsn};
 use crate::table::{Figures, Holding, KeyHash, Table};
@@ -30,10 +32,12 @@ pub mod flow;
 pub mod glob;
 pub mod hash;
 pub mod help;
+pub mod histogram;
 pub mod increx;
 pub mod info;
 pub mod introspect;
 pub mod keyspace;
+pub mod latency;
 mod listing;
 pub mod lookup;
 pub mod object;
@@ -351,8 +355,16 @@ pub trait Host {
     fn config_set(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<(), ConfigError>;
     /// Checks a password of the default user. `None`: no password is set.
     fn check_password(&self, password: &[u8]) -> Option<bool>;
-    /// Sets the counters of `INFO`'s stats section to zero.
+    /// Sets the counters of `INFO`'s stats section to zero, and forgets what commands took.
     fn reset_stats(&mut self);
+    /// The requests of a transaction are executed next.
+    fn begin_within(&mut self);
+    /// One of them was, and replied an error if it `failed`.
+    fn executed_within(&mut self, command: &'static Command, args: &Args<'_>, failed: bool);
+    /// What commands took, since the last reset: those that were called or refused.
+    fn readings(&self) -> Vec<Reading>;
+    /// How often an error of each code was replied, likewise.
+    fn error_codes(&self) -> Codes;
     /// Lets requests wait for so many milliseconds from now on: all, or those that write. A pause that is under way is
     /// only made longer and stricter.
     fn pause(&mut self, ms: u64, all: bool);
@@ -428,6 +440,12 @@ pub struct Parts {
     pub sum: usize,
     /// `maxmemory` is reached.
     pub no_memory: bool,
+    /// An error was replied.
+    pub failed: bool,
+    /// Nanoseconds that earlier parts took, and a reading of the counter when the first began.
+    pub nanos: u64,
+    /// See above.
+    pub since: u64,
 }
 
 impl Call<'_> {

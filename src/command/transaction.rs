@@ -212,9 +212,13 @@ fn exec(call: &mut Call<'_>) -> Outcome {
         return Outcome::Done;
     }
     call.reply.array(queue.len());
+    call.host.begin_within();
     for (command, args) in queue.iter() {
+        let errors = call.reply.errors();
         let outcome = call.within(command, args, &mut held, |call| (command.run)(call));
         debug_assert!(matches!(outcome, Outcome::Done), "{} may not be queued", command.name);
+        let failed = call.reply.errors() > errors;
+        call.host.executed_within(command, &args, failed);
     }
     held.mark(call.effects.end());
     call.wait = call.wait.max(held.changed());

@@ -233,6 +233,10 @@ impl Config {
             idle_seconds: u64::from(self.timeout),
             keepalive_seconds: self.tcp_keepalive,
             local_only: self.protected_mode && self.requirepass.reveal().is_none(),
+            tracks_latency: self.latency_tracking,
+            // A negative number: none is.
+            slow_ns: u64::try_from(self.slowlog_log_slower_than)
+                .map_or(u64::MAX, |us| us.saturating_mul(1000)),
         }
     }
 

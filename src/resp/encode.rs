@@ -5,6 +5,8 @@
 
 use bytes::Bytes;
 
+use super::codes::code_of;
+
 /// The protocol version that a connection speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
@@ -22,6 +24,11 @@ pub trait Spill {
 
     /// Queues `bytes` as they are, after everything queued so far.
     fn attach(&mut self, bytes: Bytes);
+
+    /// An error of this code is being written.
+    fn failed(&mut self, code: &[u8]) {
+        let _nobody_counts = code;
+    }
 }
 
 /// Writes replies. `block` never grows: at its capacity it is spilled.
@@ -101,9 +108,14 @@ impl<'a> Encoder<'a> {
     pub fn error_parts<'p>(&mut self, parts: impl IntoIterator<Item = &'p [u8]>) {
         self.errors += 1;
         self.put(b"-");
+        let mut begins = true;
         // Those at the end are left out.
         let mut line_ends = 0;
         for part in parts {
+            // The code is never cut in two.
+            if !part.is_empty() && std::mem::take(&mut begins) {
+                self.spill.failed(code_of(part));
+            }
             for (at, piece) in part.split(|&byte| byte == b'\r' || byte == b'\n').enumerate() {
                 line_ends += usize::from(at > 0);
                 if !piece.is_empty() {

@@ -3,6 +3,7 @@
 //! Knows bytes. Nothing here knows a command, a connection or a clock.
 
 pub mod args;
+pub mod codes;
 pub mod decode;
 pub mod encode;
 pub mod extended;

@@ -7,6 +7,7 @@ use super::host::CallHost;
 use super::mailbox::{Counts, Shared};
 use super::pause::Waiting;
 use super::scribe::{Changes, Desk, Extent, Space};
+use super::timing::Timing;
 use super::{Token, Worker, token_of};
 use crate::buffer::outgoing::{OutPool, Outgoing};
 use crate::buffer::witness;
@@ -21,6 +22,7 @@ use crate::connection::{Connection, Phase};
 use crate::journal::ring::Ring;
 use crate::limits::{self, Limits};
 use crate::resp::args::Args;
+use crate::resp::codes::Codes;
 use crate::resp::decode::{Framing, ProtocolError, Rules};
 use crate::resp::encode::{Encoder, Spill};
 use crate::table::KeyHash;
@@ -108,6 +110,7 @@ impl Worker {
             scratch: &mut self.scratch,
             desk: &mut self.desk,
             ring: shared.ring(),
+            timing: &mut self.timing,
         };
         let why = 'batches: loop {
             let budget = limits::TURN_BYTES.saturating_sub(connection.turn_bytes as usize);
@@ -117,7 +120,9 @@ impl Worker {
             // The first of a batch may have been `AUTH`.
             let rules = Rules { authenticated: connection.session.authenticated, ..rules };
             let rest = &mut input[used..];
+            scene.timing.begin();
             let stop = batch.fill(&mut connection.framing, rest, &rules, budget, &scene.shared.table);
+            scene.timing.decoded(batch.len());
             let now = Now { unix_us: self.clock.unix_us() };
             for index in 0..batch.len() {
                 let request = batch.request(index);
@@ -271,6 +276,8 @@ pub(super) struct Scene<'a> {
     pub(super) desk: &'a mut Desk,
     /// The way there, if there is a journal.
     pub(super) ring: Option<&'a Ring>,
+    /// What commands are timed with.
+    pub(super) timing: &'a mut Timing,
 }
 
 impl Scene<'_> {
@@ -324,11 +331,27 @@ impl Scene<'_> {
         now: Now,
         outgoing: &mut Outgoing,
     ) -> Outcome {
+        let muted = connection.session.silence.mutes();
         let outcome = self.dispatch(connection, request, args, now, outgoing);
-        // A reply that is still to come is the one that counts.
-        if connection.session.silence != Silence::None
-            && !matches!(outcome, Outcome::Pending(_) | Outcome::Later(..) | Outcome::Saved(_))
-        {
+        let mark = self.timing.take_mark();
+        match outcome {
+            Outcome::Done | Outcome::Close if muted => {
+                drop(self.timing.take_within());
+            }
+            Outcome::Done | Outcome::Close => {
+                if let Some((number, since)) = mark {
+                    self.timing.take_within().for_each(|within| outgoing.mark(within, since));
+                    outgoing.mark(number, since);
+                }
+            }
+            // A reply that is still to come is the one that counts.
+            Outcome::Pending(_) | Outcome::Later(..) | Outcome::Saved(_) => {
+                connection.late = mark.unwrap_or_default();
+                return outcome;
+            }
+            Outcome::Drop => {}
+        }
+        if connection.session.silence != Silence::None {
             connection.session.silence = connection.session.silence.after();
         }
         outcome
@@ -357,35 +380,22 @@ impl Scene<'_> {
             return Outcome::Close;
         }
         let Some(command) = request.command else {
-            let refusal = resolve(&args).err();
-            if let Some(refusal) = &refusal {
-                self.counts.note_refused(refusal);
-            }
-            let meant = refusal.as_ref().and_then(Refusal::command);
-            connection.session.refuse_transaction(meant, &self.shared.table);
-            return self.refuse(connection, outgoing, |reply| {
-                if let Some(refusal) = &refusal {
-                    refusal.encode(reply);
-                }
-            });
+            return self.refuse_unresolved(connection, &args, outgoing);
         };
         if self.shared.is_loading() && !command.flags.has(Flags::LOADING) {
-            connection.session.refuse_transaction(Some(command), &self.shared.table);
-            return self.refuse(connection, outgoing, |reply| reply.error(LOADING));
+            return self.reject(connection, command, outgoing, |reply| reply.error(LOADING));
         }
         if let Err(text) = permit(&connection.session, command) {
             self.counts.unauthenticated += 1;
-            connection.session.refuse_transaction(Some(command), &self.shared.table);
-            return self.refuse(connection, outgoing, |reply| reply.error(text));
+            return self.reject(connection, command, outgoing, |reply| reply.error(text));
         }
         connection.client.last_command = Some(command);
         if self.lacks_memory(connection.session.needs_memory(command), now) {
-            connection.session.refuse_transaction(Some(command), &self.shared.table);
-            return self.refuse(connection, outgoing, |reply| reply.error_parts(no_memory(command)));
+            return self.reject(connection, command, outgoing, |reply| reply.error_parts(no_memory(command)));
         }
         if let Some(errno) = self.desk.refused() {
-            connection.session.refuse_transaction(Some(command), &self.shared.table);
-            return self.refuse(connection, outgoing, |reply| reply.error_parts(no_space(command, errno)));
+            let text = no_space(command, errno);
+            return self.reject(connection, command, outgoing, |reply| reply.error_parts(text));
         }
         match connection.session.admit(command, &args, self.limits.query_buffer) {
             Admission::Run => self.call(connection, command, args, (request.hash, now), outgoing, None),
@@ -393,7 +403,10 @@ impl Scene<'_> {
                 self.reply(connection, outgoing, |reply| reply.simple("QUEUED"));
                 Outcome::Done
             }
-            Admission::Refused(text) => self.refuse(connection, outgoing, |reply| reply.error(text)),
+            Admission::Refused(text) => {
+                self.count_rejected(command);
+                self.refuse(connection, outgoing, |reply| reply.error(text))
+            }
             Admission::Full => {
                 log::warn!(
                     "closing client id={}: its transaction is larger than client-query-buffer-limit ({} bytes)",
@@ -407,6 +420,48 @@ impl Scene<'_> {
                 Outcome::Close
             }
         }
+    }
+
+    /// Refuses a request that names no command, or whose arguments its command does not take.
+    #[cold]
+    fn refuse_unresolved(
+        &mut self,
+        connection: &mut Connection,
+        args: &Args<'_>,
+        outgoing: &mut Outgoing,
+    ) -> Outcome {
+        let refusal = resolve(args).err();
+        if let Some(refusal) = &refusal {
+            self.counts.note_refused(refusal);
+        }
+        let meant = refusal.as_ref().and_then(Refusal::command);
+        if let Some(command) = meant {
+            self.count_rejected(command);
+        }
+        connection.session.refuse_transaction(meant, &self.shared.table);
+        self.refuse(connection, outgoing, |reply| {
+            if let Some(refusal) = &refusal {
+                refusal.encode(reply);
+            }
+        })
+    }
+
+    /// Refuses a command, and with it the transaction that it was to be part of.
+    #[cold]
+    fn reject(
+        &mut self,
+        connection: &mut Connection,
+        command: &'static Command,
+        outgoing: &mut Outgoing,
+        encode: impl FnOnce(&mut Encoder<'_>),
+    ) -> Outcome {
+        self.count_rejected(command);
+        connection.session.refuse_transaction(Some(command), &self.shared.table);
+        self.refuse(connection, outgoing, encode)
+    }
+
+    fn count_rejected(&mut self, command: &'static Command) {
+        self.timing.rejected(&self.shared.posts[self.id].meters, command);
     }
 
     #[cold]
@@ -450,8 +505,10 @@ impl Scene<'_> {
             args.tail(0).for_each(witness::argument);
         }
         let muted = connection.session.silence.mutes();
+        let border = self.timing.border;
+        let meters = &self.shared.posts[self.id].meters;
         let (block, mut spiller) = outgoing.writer(self.pool);
-        let mut unwanted = Unwanted;
+        let mut unwanted = Unwanted::default();
         let (block, spill): (&mut Vec<u8>, &mut dyn Spill) =
             if muted { (self.scratch, &mut unwanted) } else { (block, &mut spiller) };
         let reply = Encoder::new(block, spill, connection.session.protocol);
@@ -463,6 +520,8 @@ impl Scene<'_> {
             now_ms: self.now_ms,
             wait: connection.wait,
             reload: &mut self.reload,
+            timing: self.timing,
+            meters,
         };
         let mut tally = Tally::default();
         let mut call = Call {
@@ -482,12 +541,21 @@ impl Scene<'_> {
         };
         let outcome = (command.run)(&mut call);
         connection.wait = connection.wait.max(call.wait);
-        self.counts.errors += u64::from(call.reply.errors());
+        let errors = call.reply.errors();
+        match call.parts {
+            Some(parts) => parts.failed |= errors > 0,
+            None => {
+                let nanos = self.timing.lap_all(border);
+                self.timing.served(meters, command, nanos, errors > 0);
+            }
+        }
+        self.counts.errors += u64::from(errors);
         self.counts.hits += tally.hits;
         self.counts.misses += tally.misses;
         self.counts.wrong_passwords += tally.wrong_passwords;
         self.counts.unauthenticated += tally.unauthenticated;
         if muted {
+            self.pool.errors.take_from(&mut unwanted.0);
             self.forget_reply(connection, outgoing);
         }
         outcome
@@ -503,8 +571,9 @@ impl Scene<'_> {
     }
 }
 
-/// Lets what is spilled go.
-struct Unwanted;
+/// Lets what is spilled go, and counts errors all the same.
+#[derive(Default)]
+struct Unwanted(Codes);
 
 impl Spill for Unwanted {
     fn spill(&mut self, block: &mut Vec<u8>) {
@@ -512,6 +581,10 @@ impl Spill for Unwanted {
     }
 
     fn attach(&mut self, _: bytes::Bytes) {}
+
+    fn failed(&mut self, code: &[u8]) {
+        self.0.count(code);
+    }
 }
 
 /// What a command that writes is refused with while the disk has no space for the journal. In Redis' words.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::timing::Timing;
 use super::{Counts, Message, Readings, Shared};
 use crate::command::client_list::ClientFacts;
 use crate::command::glob::{self, Case};
@@ -12,7 +13,10 @@ use crate::command::session::Session;
 use crate::command::{Command, ConfigError, Host, lookup};
 use crate::connection::{Client, Connection, Peer, Phase};
 use crate::limits::{self, Limits};
+use crate::metrics::meters::{Meters, Reading};
 use crate::metrics::process::Process;
+use crate::resp::args::Args;
+use crate::resp::codes::Codes;
 use crate::table::Figures;
 use crate::table::effect::Lsn;
 
@@ -31,6 +35,10 @@ pub(super) struct CallHost<'a> {
     pub(super) wait: Lsn,
     /// Set when the directives have changed.
     pub(super) reload: &'a mut bool,
+    /// What commands are timed with.
+    pub(super) timing: &'a mut Timing,
+    /// The worker's meters of commands.
+    pub(super) meters: &'a Meters,
 }
 
 impl Host for CallHost<'_> {
@@ -138,6 +146,22 @@ impl Host for CallHost<'_> {
 
     fn check_password(&self, password: &[u8]) -> Option<bool> {
         self.shared.settings.check_password(password)
+    }
+
+    fn begin_within(&mut self) {
+        self.timing.lap(0);
+    }
+
+    fn executed_within(&mut self, command: &'static Command, _: &Args<'_>, failed: bool) {
+        self.timing.served_within(self.meters, command, failed);
+    }
+
+    fn readings(&self) -> Vec<Reading> {
+        self.shared.readings()
+    }
+
+    fn error_codes(&self) -> Codes {
+        self.shared.errors()
     }
 
     fn reset_stats(&mut self) {

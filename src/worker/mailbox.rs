@@ -1,18 +1,21 @@
 //! What workers share, and the bounded mailboxes through which they talk.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::command::client_list::Question;
-use crate::command::{ConfigError, Now};
+use crate::command::{ConfigError, Now, lookup};
 use crate::connection::Peer;
 use crate::journal::ring::Ring;
 use crate::limits::{self, Limits, SyncPolicy};
+use crate::metrics::meters::{Baseline, Meters, Reading};
+use crate::resp::codes::Codes;
 use crate::table::Table;
 use crate::table::effect::Lsn;
 
+use super::journaling::Journal;
 use super::pause::Pause;
 use super::saving::Saves;
 
@@ -93,6 +96,10 @@ pub struct Post {
     pub stats: Stats,
     /// What its engine said last of its blocks and operations.
     pub readings: Readings,
+    /// What commands took on it.
+    pub meters: Meters,
+    /// Errors that it replied, by their codes.
+    errors: Mutex<Codes>,
     /// When a second began, in monotonic milliseconds, and the commands executed before it: the current one and the
     /// one before.
     seconds: [(AtomicU64, AtomicU64); 2],
@@ -116,6 +123,8 @@ impl Post {
             connections: AtomicUsize::new(0),
             stats: Stats::default(),
             readings: Readings::default(),
+            meters: Meters::new(lookup::all().count()),
+            errors: Mutex::default(),
             seconds: Default::default(),
         };
         (post, inbox)
@@ -133,6 +142,12 @@ impl Post {
             (self.bell)();
         }
         sent
+    }
+
+    /// Adds errors that were replied, by their codes.
+    #[cold]
+    pub(super) fn add_errors(&self, counts: &mut Codes) {
+        self.errors.lock().expect("no holder of this lock panics").take_from(counts);
     }
 
     /// Notes where a new second begins. The worker calls this every turn.
@@ -291,94 +306,6 @@ stats! {
     sends,
 }
 
-/// The journal as workers know it: where they append, and how its thread is woken.
-pub struct Journal {
-    /// Where they append.
-    pub ring: Ring,
-    /// The ring's memory is a file's: what is in it survives the process.
-    survives: bool,
-    /// How the thread waits.
-    rest: AtomicU8,
-    /// Position up to which somebody waits for a sync, sooner than that would be due.
-    sync_wanted: AtomicU64,
-    bell: Bell,
-}
-
-/// How the journal's thread waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
-    /// Not at all.
-    Awake,
-    /// For so short that it need be woken only where replies wait, or the ring fills up.
-    Dozing,
-    /// Until something is appended.
-    Asleep,
-}
-
-impl std::fmt::Debug for Journal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Journal").field("ring", &self.ring).finish_non_exhaustive()
-    }
-}
-
-impl Journal {
-    /// A journal whose thread `bell` wakes. What is in the ring `survives` the process, or does not.
-    pub fn new(ring: Ring, survives: bool, bell: Bell) -> Self {
-        Self { ring, survives, rest: AtomicU8::new(Rest::Awake as u8), sync_wanted: AtomicU64::new(0), bell }
-    }
-
-    /// Wakes the thread if it waits and there is something for it to do: replies wait for it, the ring is a quarter full, or
-    /// there is anything at all and it is fast asleep.
-    #[inline]
-    pub(super) fn call(&self, waits: bool) {
-        // Relaxed: a hint, but where it matters, behind the fence.
-        let least = if self.rest.load(Ordering::Relaxed) == Rest::Asleep as u8 {
-            1
-        } else {
-            self.ring.capacity() / 4
-        };
-        if !waits && self.ring.waiting() < least {
-            return;
-        }
-        // SeqCst: pairs with the one in `rest`.
-        fence(Ordering::SeqCst);
-        if self.rest.load(Ordering::Relaxed) != Rest::Awake as u8
-            && self.rest.swap(Rest::Awake as u8, Ordering::Relaxed) != Rest::Awake as u8
-        {
-            (self.bell)();
-        }
-    }
-
-    /// Wants all up to a position synced soon.
-    pub fn want_sync(&self, position: Lsn) {
-        // Relaxed: a number; behind the fence in `call`, or the thread finds it when it looks next.
-        self.sync_wanted.fetch_max(position, Ordering::Relaxed);
-        self.call(true);
-    }
-
-    /// Position up to which somebody wants a sync.
-    pub fn wanted_sync(&self) -> Lsn {
-        self.sync_wanted.load(Ordering::Relaxed)
-    }
-
-    /// The thread is about to wait in this way, unless it finds that there is something to do. False: there is.
-    pub fn rest(&self, how: Rest, idle: impl FnOnce() -> bool) -> bool {
-        self.rest.store(how as u8, Ordering::Relaxed);
-        // SeqCst: pairs with the one in `call`. Either that sees how the thread waits, or this sees what was appended before.
-        fence(Ordering::SeqCst);
-        let rests = idle();
-        if !rests {
-            self.wake();
-        }
-        rests
-    }
-
-    /// The thread is awake.
-    pub fn wake(&self) {
-        self.rest.store(Rest::Awake as u8, Ordering::Relaxed);
-    }
-}
-
 /// What all workers share.
 pub struct Shared {
     /// The counters.
@@ -405,7 +332,9 @@ pub struct Shared {
     /// Takes snapshots; absent where nothing is kept on disk.
     saves: OnceLock<Arc<dyn Saves>>,
     /// Counters' sums at the last `CONFIG RESETSTAT`.
-    baseline: std::sync::Mutex<Counts>,
+    baseline: Mutex<Counts>,
+    /// Likewise of what commands took.
+    meters_before: Baseline,
 }
 
 impl std::fmt::Debug for Shared {
@@ -457,7 +386,8 @@ impl Shared {
             stopper: OnceLock::new(),
             trimmer: OnceLock::new(),
             saves: OnceLock::new(),
-            baseline: std::sync::Mutex::new(Counts::default()),
+            baseline: Mutex::new(Counts::default()),
+            meters_before: Baseline::default(),
         }
     }
 
@@ -572,6 +502,28 @@ impl Shared {
     /// Counts from zero again.
     pub fn reset_counts(&self) {
         *self.baseline.lock().expect("no holder of this lock panics") = self.totals();
+        self.meters_before.reset(self.meters());
+        for post in &self.posts {
+            post.errors.lock().expect("no holder of this lock panics").clear();
+        }
+    }
+
+    /// What commands took, on all workers since the last reset: those that were called or refused.
+    pub fn readings(&self) -> Vec<Reading> {
+        self.meters_before.readings(self.meters())
+    }
+
+    fn meters(&self) -> impl Iterator<Item = &Meters> {
+        self.posts.iter().map(|post| &post.meters)
+    }
+
+    /// Errors that were replied since the last reset, by their codes.
+    pub fn errors(&self) -> Codes {
+        let mut sum = Codes::default();
+        for post in &self.posts {
+            sum.add(&post.errors.lock().expect("no holder of this lock panics"));
+        }
+        sum
     }
 
     /// Changes to keys since the start.

@@ -92,7 +92,11 @@ impl Worker {
     pub(super) fn conclude_pending(&mut self, token: Token, encode: impl FnOnce(&mut Encoder<'_>)) {
         let slot = token.slot as usize;
         self.reply(slot, encode);
-        let session = &mut self.connections[slot].session;
+        let connection = &mut self.connections[slot];
+        if let (Some(outgoing), (number, since @ 1..)) = (&mut connection.outgoing, connection.late) {
+            outgoing.mark(number, since);
+        }
+        let session = &mut connection.session;
         session.silence = session.silence.after();
     }
 

@@ -16,9 +16,10 @@ use super::{Shared, Token, Worker, token_of};
 use crate::command::resolve::{foresee, long_key, long_key_error, permit};
 use crate::command::texts::MISCONF;
 use crate::command::{Command, Flags, Now, Parts};
-use crate::connection::Stream;
+use crate::connection::{Connection, Stream};
 use crate::limits;
 use crate::resp::args::Args;
+use crate::resp::codes::code_of;
 use crate::resp::decode::{Framing, Part, ProtocolError, Rules, part, rewind};
 use crate::resp::encode::{Encoder, Protocol, Spill};
 
@@ -130,6 +131,7 @@ impl Worker {
                 let silence = connection.session.silence;
                 connection.framing = Framing::default();
                 if let Some(Stream::Refused(error)) = stream.as_deref() {
+                    self.pool.errors.count(code_of(&error[1..]));
                     connection.session.refuse_transaction(None, &self.shared.table);
                     self.counts.errors += 1;
                     self.counts.commands += 1;
@@ -185,6 +187,7 @@ impl Worker {
         if let Some(ended) = self.lacks_space(slot, input.len()) {
             return (0, Some(ended));
         }
+        self.timing.begin();
         let Self { connections, batch, pool, shared, counts, limits, stalled, .. } = self;
         let connection = connections.get_mut(slot).expect("the caller found it");
         let Some(mut stream) = connection.stream.take() else { return (0, Some(Ended::Complete)) };
@@ -217,8 +220,6 @@ impl Worker {
                 connection.stream = Some(stream);
                 return (bytes, Some(Ended::LongKey(len)));
             }
-            let mut outgoing = connection.take_replies(pool, self.now_ms);
-            counts.commands += u64::from(last);
             let mut scene = Scene {
                 shared,
                 counts,
@@ -230,11 +231,10 @@ impl Worker {
                 scratch: &mut self.scratch,
                 desk: &mut self.desk,
                 ring: shared.ring(),
+                timing: &mut self.timing,
             };
-            parts.no_memory = scene.lacks_memory(command.flags.has(Flags::DENYOOM), now);
-            scene.call(connection, command, args, (None, now), &mut outgoing, Some(parts));
+            scene.run_part(connection, command, parts, (args, last), now);
             parts.done += executed;
-            connection.give_replies(outgoing, pool);
             let unsent = connection.unsent();
             if limits.refuse_unsent(unsent) {
                 self.close_overflowing(slot);
@@ -313,6 +313,29 @@ impl Worker {
     /// Whether the token's request is being worked off as it arrives.
     pub(super) fn streams(&mut self, token: Token) -> bool {
         self.get(token).is_some_and(|connection| connection.stream.is_some())
+    }
+}
+
+impl Scene<'_> {
+    /// Runs a command on a part of its arguments.
+    fn run_part(
+        &mut self,
+        connection: &mut Connection,
+        command: &'static Command,
+        parts: &mut Parts,
+        (args, last): (Args<'_>, bool),
+        now: Now,
+    ) {
+        let mut outgoing = connection.take_replies(self.pool, self.now_ms);
+        self.counts.commands += u64::from(last);
+        parts.no_memory = self.lacks_memory(command.flags.has(Flags::DENYOOM), now);
+        let border = self.timing.border;
+        self.call(connection, command, args, (None, now), &mut outgoing, Some(parts));
+        self.part_done(command, parts, border, last);
+        if last && let Some((number, _)) = self.timing.take_mark() {
+            outgoing.mark(number, parts.since);
+        }
+        connection.give_replies(outgoing, self.pool);
     }
 }
 

@@ -70,7 +70,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "limits",
         ],
     ),
-    ("command", &["resp", "table", "limits"]),
+    // What commands took, to be shown.
+    ("command", &["resp", "table", "metrics::histogram", "metrics::meters", "limits"]),
     // Effects, and what values they are made of.
     (
         "journal",
@@ -80,7 +81,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("logging", &["config::LogLevel", "limits"]),
     ("config", &["limits"]),
     // Outgoing blocks take what the encoder writes.
-    ("buffer", &["resp::encode", "limits"]),
+    ("buffer", &["resp::encode", "resp::codes", "limits"]),
     ("resp", &["limits"]),
     ("metrics", &["limits"]),
     ("clock", &["limits"]),

@@ -10,7 +10,9 @@ use tallyring::command::save::{Begun, Busy, Wish};
 use tallyring::command::session::Session;
 use tallyring::command::{Call, Command, ConfigError, Host, Now, Outcome, Parts, Tally};
 use tallyring::limits::{Limits, SPANS};
+use tallyring::metrics::meters::Reading;
 use tallyring::resp::args::{Args, Span};
+use tallyring::resp::codes::Codes;
 use tallyring::resp::encode::{Encoder, Protocol, Spill};
 use tallyring::table::effect::{Effect, EffectSink, Lsn};
 use tallyring::table::{Figures, Table};
@@ -30,6 +32,8 @@ pub(crate) struct StubHost {
     pub(crate) save_at_end: Option<Option<bool>>,
     pub(crate) wishes: Vec<Wish>,
     pub(crate) saves: Result<Begun, Busy>,
+    /// Requests of transactions that were executed, and whether they failed.
+    pub(crate) within: Vec<(&'static str, bool)>,
 }
 
 impl Default for StubHost {
@@ -47,6 +51,7 @@ impl Default for StubHost {
             save_at_end: None,
             wishes: Vec::new(),
             saves: Ok(Begun::Started),
+            within: Vec::new(),
         }
     }
 }
@@ -100,6 +105,20 @@ impl Host for StubHost {
 
     fn check_password(&self, password: &[u8]) -> Option<bool> {
         self.password.as_deref().map(|expected| expected == password)
+    }
+
+    fn begin_within(&mut self) {}
+
+    fn executed_within(&mut self, command: &'static Command, _: &Args<'_>, failed: bool) {
+        self.within.push((command.name, failed));
+    }
+
+    fn readings(&self) -> Vec<Reading> {
+        Vec::new()
+    }
+
+    fn error_codes(&self) -> Codes {
+        Codes::default()
     }
 
     fn reset_stats(&mut self) {

@@ -70,6 +70,7 @@ mod keys;
 mod keyspace;
 #[cfg(all(feature = "uring", feature = "epoll"))]
 mod ladder;
+mod latency;
 mod library;
 mod lifecycle;
 mod memory;

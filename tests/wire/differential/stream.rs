@@ -63,6 +63,7 @@ pub(crate) const NOT_COMPARED: &[&str] = &[
     "incronce",
     "info",
     "lastsave",
+    "latency",
     "memory",
     "mincrby",
     "mincronce",
