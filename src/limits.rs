@@ -105,6 +105,15 @@ pub const SNAPSHOT_BLOCK_BYTES: usize = 256 * 1024;
 /// queue.
 pub const SNAPSHOT_SYNC_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The same where replies wait for the journal's syncs.
+pub const SNAPSHOT_SMALL_SYNC_BYTES: u64 = 512 * 1024;
+
+/// Times as long as such a sync took that none follows: a journal's sync then seldom finds one before it.
+pub const SNAPSHOT_YIELD: u64 = 3;
+
+/// Longest time, in milliseconds, that none follows: a device that is slow anyway is not made slower.
+pub const SNAPSHOT_LONGEST_YIELD_MS: u64 = 50;
+
 /// Most keys that one step of a snapshot copies, under the lock of one segment: at some 100 ns each some 50 µs.
 pub const SNAPSHOT_STEP_KEYS: usize = 512;
 

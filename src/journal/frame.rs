@@ -135,16 +135,16 @@ pub(super) fn put(out: &mut Vec<u8>, tag: u64, records: &[u8]) {
     out.resize(out.len().next_multiple_of(WORD_LEN), 0);
 }
 
-/// Shows the effects of a frame's records, and returns how many they were.
+/// Gives the effects of a frame's records, and returns how many they were.
 ///
 /// # Errors
 /// Something there is no record.
-pub fn for_each(records: &[u8], show: &mut dyn FnMut(&Effect<'_>)) -> Result<u64, Malformed> {
+pub fn for_each<'e>(records: &'e [u8], give: &mut dyn FnMut(Effect<'e>)) -> Result<u64, Malformed> {
     let mut rest = records;
     let mut count = 0;
     while !rest.is_empty() {
         let (effect, behind) = record::decode(rest)?;
-        show(&effect);
+        give(effect);
         count += 1;
         rest = behind;
     }

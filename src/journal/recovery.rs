@@ -17,7 +17,7 @@ use super::frame;
 use super::ring::image::Image;
 use super::segment::{Before, HEADER_BYTES, Header, NoHeader, VERSION, name_of, sequence_of};
 use super::snapshot::Summary;
-use crate::table::effect::{Effect, Lsn};
+use crate::table::effect::{Effect, Gathered, Lsn, Replay};
 
 mod scan;
 
@@ -216,7 +216,7 @@ pub fn recover<D: Disk>(
     extent: Extent,
     ring: Option<&Image>,
     boot: u128,
-    apply: &mut dyn FnMut(&Effect<'_>),
+    apply: &mut dyn Replay,
 ) -> Result<Recovered, Refusal> {
     recover_telling(disk, extent, ring, boot, apply, &mut |_, _| {})
 }
@@ -230,7 +230,7 @@ pub fn recover_telling<D: Disk>(
     extent: Extent,
     ring: Option<&Image>,
     boot: u128,
-    apply: &mut dyn FnMut(&Effect<'_>),
+    apply: &mut dyn Replay,
     tell: &mut dyn FnMut(u64, u64),
 ) -> Result<Recovered, Refusal> {
     let mut recovered = Recovered {
@@ -291,7 +291,7 @@ pub fn whole_bytes<D: Disk>(disk: &D, sequence: u64) -> Result<u64, Refusal> {
     loop {
         let mut file = open(disk, sequence)?;
         let mut scan = Scan::of(&file, Lsn::MAX);
-        scan.read(&mut file, None, &mut Report::default(), &mut |_| (), &mut |_| ())?;
+        scan.read(&mut file, None, &mut Report::default(), &mut |_: &Effect<'_>| (), &mut |_| ())?;
         match scan.cut(&mut file) {
             Ok(_) => return Ok(scan.at),
             // It may have been written, and more behind it, since it was looked for: then the next look comes further.
@@ -370,7 +370,7 @@ fn check_life<D: Disk>(file: &Found<'_, D>, next: &Found<'_, D>) -> Result<(), R
 }
 
 /// Shows what a killed process had appended and not yet written.
-fn take_ring(image: &Image, recovered: &mut Recovered, apply: &mut dyn FnMut(&Effect<'_>)) {
+fn take_ring(image: &Image, recovered: &mut Recovered, apply: &mut dyn Replay) {
     if !image.reaches_back_to(recovered.end) {
         if image.written() > recovered.end {
             recovered.report.lost = Some((recovered.end, image.written()));
@@ -378,10 +378,13 @@ fn take_ring(image: &Image, recovered: &mut Recovered, apply: &mut dyn FnMut(&Ef
         return;
     }
     let found = image.frames(recovered.end);
+    let mut gathered = Gathered::new(apply);
     for records in &found.frames {
-        let effects = frame::for_each(records, apply).expect("frames of an image are whole");
-        recovered.report.effects += effects;
+        let effects = frame::for_each(records, &mut |effect| gathered.push(effect));
+        recovered.report.effects += effects.expect("frames of an image are whole");
     }
+    gathered.flush();
+    drop(gathered);
     recovered.report.frames += found.frames.len() as u64;
     recovered.report.ring_frames = found.frames.len() as u64;
     recovered.report.ring_holes = found.holes;

@@ -134,7 +134,7 @@ impl Header {
 }
 
 /// Is shown the position and the records of a frame.
-pub type ShowFrame<'s> = dyn FnMut(Lsn, &[u8]) -> Result<(), Malformed> + 's;
+pub type ShowFrame<'s, 'f> = dyn FnMut(Lsn, &'f [u8]) -> Result<(), Malformed> + 's;
 
 /// What the header of a group tells. `durable <= first <= end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,7 +196,11 @@ impl Group {
     ///
     /// # Errors
     /// Its bytes are not the frames that the header tells of, or showing one fails.
-    pub fn for_each_frame(&self, frames: &[u8], show: &mut ShowFrame<'_>) -> Result<(), Malformed> {
+    pub fn for_each_frame<'f>(
+        &self,
+        frames: &'f [u8],
+        show: &mut ShowFrame<'_, 'f>,
+    ) -> Result<(), Malformed> {
         let mut rest = frames;
         let mut at = self.first;
         while !rest.is_empty() {

@@ -27,7 +27,7 @@ mod read;
 mod tests;
 mod write;
 
-pub use read::{Damage, Reader, Refusal, Show};
+pub use read::{Damage, Reader, Refusal};
 pub use write::{Finished, Writer};
 
 /// Format of the files. A change that an older version would misread is a new one.

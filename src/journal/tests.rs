@@ -87,8 +87,9 @@ fn random_records(chance: &mut Chance, number: u64) -> Vec<u8> {
 /// What recovery shows: the records of all effects, one after the other.
 fn shown<D: Disk>(disk: &D, extent: Extent, ring: Option<&Image>) -> Result<(Recovered, Vec<u8>), Refusal> {
     let mut all = Vec::new();
-    let recovered =
-        recover(disk, extent, ring, IDENTITY.boot, &mut |effect| record::encode(effect, &mut all))?;
+    let recovered = recover(disk, extent, ring, IDENTITY.boot, &mut |effect: &Effect<'_>| {
+        record::encode(effect, &mut all)
+    })?;
     Ok((recovered, all))
 }
 

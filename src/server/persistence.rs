@@ -21,7 +21,7 @@ use crate::journal::ring::{Memory, Ring, image::Image};
 use crate::journal::snapshot::{self, Reader, Summary};
 use crate::journal::writer::{Flush, Flushed, Settings, SyncMode, Writer};
 use crate::limits::{self, SyncPolicy};
-use crate::table::effect::{Effect, Lsn};
+use crate::table::effect::{Lsn, Replay};
 use crate::worker::{Journal, Rest, Shared};
 
 use super::ServerError;
@@ -105,7 +105,7 @@ impl Data {
         directives: &Arc<Directives>,
         clock: &Clock,
     ) -> Result<(Keeper, Snapshots), ServerError> {
-        let apply = &mut |effect: &Effect<'_>| shared.table.apply(effect);
+        let apply = &mut shared.table.replayer();
         let refused =
             |refusal: &dyn Display| failed(format!("cannot load {}: {refusal}", self.path.display()));
         let snapshot = self.load_snapshot(clock, apply)?;
@@ -137,11 +137,7 @@ impl Data {
     }
 
     /// Reads the newest snapshot, if there is one.
-    fn load_snapshot(
-        &self,
-        clock: &Clock,
-        apply: &mut snapshot::Show<'_>,
-    ) -> Result<Option<Summary>, ServerError> {
+    fn load_snapshot(&self, clock: &Clock, apply: &mut dyn Replay) -> Result<Option<Summary>, ServerError> {
         if snapshot::remove_unfinished(&self.disk).map_err(failed)? > 0 {
             log::info!("removed a snapshot that was not finished");
         }

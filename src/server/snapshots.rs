@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::journal::disk::{Failure, RealDisk};
 use crate::journal::ring::Ring;
 use crate::journal::snapshot::{self, Batch, Head, Summary, Writer};
-use crate::limits;
+use crate::limits::{self, SyncPolicy};
 use crate::table::Position;
 use crate::table::effect::Lsn;
 use crate::worker::{Begun, Busy, Journal, Running, SaveFacts, Saves, Shared, Wish};
@@ -453,12 +453,28 @@ impl Taker {
             position = self.shared.table.export(here, count, &mut |effect| batch.push(effect));
             count = next_count(count, batch.len());
             writer.take(&mut batch)?;
-            if writer.unsynced() >= limits::SNAPSHOT_SYNC_BYTES {
-                writer.sync()?;
-            }
+            self.sync_some(writer, until_ms.is_some())?;
             let totals = writer.totals();
             self.office.copied.store(totals.keys + totals.tokens, Ordering::Relaxed);
             self.check(until_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Syncs what was written, if that is much. Where replies wait for the journal's syncs, which wait behind this one on the
+    /// device, the pieces are small and most of the time is the journal's; but not where all `hurries` to the end.
+    fn sync_some(&self, writer: &mut Writer<'_, RealDisk>, hurries: bool) -> Result<(), Trouble> {
+        let yields = !hurries && self.shared.settings.limits().sync == SyncPolicy::Always;
+        let most = if yields { limits::SNAPSHOT_SMALL_SYNC_BYTES } else { limits::SNAPSHOT_SYNC_BYTES };
+        if writer.unsynced() < most {
+            return Ok(());
+        }
+        let began = self.clock.ticks();
+        writer.sync()?;
+        if yields {
+            let took = self.clock.nanos_between(began, self.clock.ticks());
+            let rest = Duration::from_nanos(took * limits::SNAPSHOT_YIELD);
+            thread::sleep(rest.min(Duration::from_millis(limits::SNAPSHOT_LONGEST_YIELD_MS)));
         }
         Ok(())
     }

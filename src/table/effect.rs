@@ -2,6 +2,8 @@
 //!
 //! Re-applying the effects of a run, in order, to an empty table gives the run's table.
 
+use arrayvec::ArrayVec;
+
 use super::{Scalar, Value, WindowShape};
 
 /// Position of a change in the order of all changes, 0 = none. Positions only grow.
@@ -139,6 +141,72 @@ pub trait EffectSink {
     /// Whether nothing can be recorded at the moment. Keys whose deadline has passed then stay, and read as absent.
     fn refuses(&self) -> bool {
         false
+    }
+}
+
+impl<'a> Effect<'a> {
+    /// The key that it concerns. `None`: all of them, or the tokens, which are no part of a key.
+    #[inline]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Set { key, .. }
+            | Self::Deadline { key, .. }
+            | Self::Remove { key, .. }
+            | Self::Field { key, .. }
+            | Self::RemoveField { key, .. }
+            | Self::Splice { key, .. }
+            | Self::Bucket { key, .. } => Some(key),
+            Self::Token { .. } | Self::Flush => None,
+        }
+    }
+}
+
+/// Does effects again, in the order in which they happened.
+pub trait Replay {
+    /// Some that follow each other, so that what one after the other needs of memory can be fetched at once.
+    fn replay(&mut self, effects: &[Effect<'_>]);
+}
+
+impl<F: FnMut(&Effect<'_>)> Replay for F {
+    fn replay(&mut self, effects: &[Effect<'_>]) {
+        effects.iter().for_each(self);
+    }
+}
+
+/// Effects on their way from a reader to whoever does them again: as many at once as are worth it.
+pub struct Gathered<'e, 'r> {
+    effects: ArrayVec<Effect<'e>, REPLAYED>,
+    replay: &'r mut dyn Replay,
+}
+
+/// Effects that are done again at once: lines of memory that are fetched at a time.
+pub const REPLAYED: usize = 32;
+
+impl std::fmt::Debug for Gathered<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gathered").field("effects", &self.effects).finish_non_exhaustive()
+    }
+}
+
+impl<'e, 'r> Gathered<'e, 'r> {
+    /// None yet.
+    pub fn new(replay: &'r mut dyn Replay) -> Self {
+        Self { effects: ArrayVec::new(), replay }
+    }
+
+    /// Adds one.
+    #[inline]
+    pub fn push(&mut self, effect: Effect<'e>) {
+        if self.effects.is_full() {
+            self.flush();
+        }
+        self.effects.push(effect);
+    }
+
+    /// Hands on what is left.
+    pub fn flush(&mut self) {
+        self.replay.replay(&self.effects);
+        self.effects.clear();
     }
 }
 

@@ -24,6 +24,7 @@ use crate::journal::disk::{Disk as _, RealDisk};
 use crate::journal::recovery::{Refusal, whole_bytes};
 use crate::journal::segment::{name_of, sequence_of};
 use crate::journal::snapshot::{self, start_of};
+use crate::table::effect::Effect;
 
 /// How often it is begun again because a snapshot made files superfluous meanwhile.
 const ATTEMPTS: u32 = 10;
@@ -176,7 +177,7 @@ fn attempt(disk: &RealDisk, from: &Path, to: &Path) -> Result<Copied, Trouble> {
     // Its own name, if it is new. The parent of a bare name is the working directory.
     let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
     sync_directory(parent.unwrap_or(Path::new(".")))?;
-    let loads = Data::look(to).and_then(|copy| copy.read(&mut |_| ()));
+    let loads = Data::look(to).and_then(|copy| copy.read(&mut |_: &Effect<'_>| ()));
     loads.map(|_| done).map_err(|error| {
         // Files that this snapshot needs went away before they were listed.
         if snapshot::newest(disk).is_ok_and(|newest| newest != snapshot) {

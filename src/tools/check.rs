@@ -30,7 +30,7 @@ fn kind_of(effect: &Effect<'_>) -> usize {
 pub(super) fn run(path: &Path, terminal: &mut Terminal<'_>) -> Result<(), ToolError> {
     let data = Data::look(path)?;
     let mut kinds = [0; KINDS.len()];
-    let read = data.read(&mut |effect| kinds[kind_of(effect)] += 1);
+    let read = data.read(&mut |effect: &Effect<'_>| kinds[kind_of(effect)] += 1);
     let text = match &read {
         Ok(read) => report(path, read, &kinds),
         Err(_) => format!("{}: damaged\n  readable before   {}\n", path.display(), counted(&kinds)),

@@ -11,7 +11,7 @@ use crate::journal::recovery::{Damage, Extent, Recovered, Refusal, recover};
 use crate::journal::ring::image::Image;
 use crate::journal::segment::sequence_of;
 use crate::journal::snapshot::{self, Reader, Summary, newest, start_of};
-use crate::table::effect::Effect;
+use crate::table::effect::Replay;
 
 /// A directory, which nobody else uses as long as this value exists.
 pub(super) struct Data {
@@ -61,7 +61,7 @@ impl Data {
     }
 
     /// Shows all that is there, as a start would have it: the newest snapshot, and the log from where it was begun.
-    pub(super) fn read(&self, apply: &mut dyn FnMut(&Effect<'_>)) -> Result<Read, ToolError> {
+    pub(super) fn read(&self, apply: &mut dyn Replay) -> Result<Read, ToolError> {
         let snapshot = match newest(&self.disk).map_err(ToolError::failed)? {
             None => None,
             Some(start) => {

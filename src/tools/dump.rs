@@ -22,7 +22,7 @@ const FIELDS_PER_REQUEST: usize = 256;
 pub(super) fn run(path: &Path, pipe: bool, terminal: &mut Terminal<'_>) -> Result<(), ToolError> {
     let data = Data::look(path)?;
     let table = Table::new();
-    data.read(&mut |effect| table.apply(effect))?;
+    data.read(&mut table.replayer())?;
     drop(data);
     let now_ms = Clock::system().unix_us() / 1000;
     let mut out = BufWriter::new(&mut *terminal.out);

@@ -7,7 +7,7 @@ use super::{Cut, Damage, Found, Refusal, Report};
 use crate::journal::disk::{Disk, Failure};
 use crate::journal::frame;
 use crate::journal::segment::{GROUP_BYTES, Group, HEADER_BYTES, Header, u64_at};
-use crate::table::effect::{Effect, Lsn};
+use crate::table::effect::{Gathered, Lsn, Replay};
 
 /// Bytes that are read at once, if nothing larger is wanted.
 const WINDOW_BYTES: u64 = 1024 * 1024;
@@ -112,7 +112,7 @@ impl Scan {
         file: &mut Found<'_, D>,
         next: Option<&Header>,
         report: &mut Report,
-        apply: &mut dyn FnMut(&Effect<'_>),
+        apply: &mut dyn Replay,
         tell: &mut dyn FnMut(u64),
     ) -> Result<(), Refusal> {
         let end = next.and_then(|next| next.before).map(|before| before.offset);
@@ -131,7 +131,7 @@ impl Scan {
         &mut self,
         file: &mut Found<'_, D>,
         report: &mut Report,
-        apply: &mut dyn FnMut(&Effect<'_>),
+        apply: &mut dyn Replay,
     ) -> Result<bool, Refusal> {
         let mark = file.header.mark;
         let header = file.source.bytes(self.at, GROUP_BYTES)?;
@@ -146,14 +146,16 @@ impl Scan {
         if crc32c::crc32c(frames) != group.checksum {
             return Ok(false);
         }
-        let wanted_from = self.from;
+        let (wanted_from, mut gathered) = (self.from, Gathered::new(apply));
         let shown = group.for_each_frame(frames, &mut |at, records| {
             if at >= wanted_from {
-                report.effects += frame::for_each(records, apply)?;
+                report.effects += frame::for_each(records, &mut |effect| gathered.push(effect))?;
                 report.frames += 1;
             }
             Ok(())
         });
+        gathered.flush();
+        drop(gathered);
         if shown.is_err() {
             return Err(file.damaged(self.at, Damage::Record));
         }

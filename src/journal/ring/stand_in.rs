@@ -5,11 +5,13 @@ use crate::journal::Identity;
 use crate::journal::disk::sim::SimDisk;
 use crate::journal::recovery::{Extent, recover};
 use crate::journal::writer::{Settings, SyncMode, Writer};
+use crate::table::effect::Effect;
 
 /// A ring, and what writes and syncs all that was appended to it.
 pub(crate) fn stand_in() -> (Ring, impl FnMut(&Ring)) {
     let disk = SimDisk::default();
-    let recovered = recover(&disk, Extent::default(), None, 0, &mut |_| {}).expect("there is nothing yet");
+    let recovered =
+        recover(&disk, Extent::default(), None, 0, &mut |_: &Effect<'_>| {}).expect("there is nothing yet");
     let identity = Identity { run: 1, boot: 0, secret: 1 };
     let settings = Settings { sync: SyncMode::Always, ..Settings::default() };
     let memory = Memory::anonymous(1 << 16).expect("there is memory");

@@ -4,6 +4,7 @@ use super::{
     Count, Disk, Effect, FRONT_LEN, Failure, HEADER_LEN, Head, Lsn, Malformed, PathBuf, Summary, TRAILER,
     TRAILER_LEN, Totals, VERSION, checksum_of, name_of, record,
 };
+use crate::table::effect::Replay;
 
 /// What is wrong with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +82,16 @@ impl std::fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Is shown effects.
-pub type Show<'s> = dyn FnMut(&Effect<'_>) + 's;
+/// Bytes of blocks whose effects are given at once: some hundred thousand, which take four times as much memory.
+const READ_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A block that is as it was written.
+#[derive(Debug)]
+struct Block {
+    /// Where it stands in the file.
+    at: u64,
+    records: Vec<u8>,
+}
 
 /// A snapshot that is read in order. On a refusal, what was shown so far is worth nothing.
 #[derive(Debug)]
@@ -97,7 +106,6 @@ pub struct Reader<'d, D: Disk> {
     at: u64,
     /// Checksum of what stands before it.
     chain: u32,
-    block: Vec<u8>,
     blocks: u64,
     count: Count,
     summary: Option<Summary>,
@@ -127,7 +135,6 @@ impl<'d, D: Disk> Reader<'d, D> {
             len,
             at: HEADER_LEN as u64,
             chain,
-            block: Vec::new(),
             blocks: 0,
             count: Count::default(),
             summary: None,
@@ -149,13 +156,46 @@ impl<'d, D: Disk> Reader<'d, D> {
         (self.at, self.len)
     }
 
-    /// Shows the effects of the next block. False: there is none any more, and the file is whole.
+    /// Gives the effects of the next block. False: there is none any more, and the file is whole.
     ///
     /// # Errors
     /// It is not as it was written.
-    pub fn read_block(&mut self, show: &mut Show<'_>) -> Result<bool, Refusal> {
+    pub fn read_block(&mut self, apply: &mut dyn Replay) -> Result<bool, Refusal> {
+        let Some(block) = self.next_block()? else { return Ok(false) };
+        self.give(&[block], apply)?;
+        Ok(true)
+    }
+
+    /// Gives all effects, many at a time, and what the file held. `tell` is told now and then how many bytes were read, of
+    /// how many.
+    ///
+    /// # Errors
+    /// It is not as it was written.
+    pub fn read_all(
+        mut self,
+        apply: &mut dyn Replay,
+        tell: &mut dyn FnMut(u64, u64),
+    ) -> Result<Summary, Refusal> {
+        loop {
+            let mut blocks = Vec::new();
+            let from = self.at;
+            while self.at - from < READ_BYTES
+                && let Some(block) = self.next_block()?
+            {
+                blocks.push(block);
+                tell(self.at, self.len);
+            }
+            if blocks.is_empty() {
+                return Ok(self.summary.expect("it was read to its end"));
+            }
+            self.give(&blocks, apply)?;
+        }
+    }
+
+    /// Reads the next block. `None`: there is none any more, and the file is whole.
+    fn next_block(&mut self) -> Result<Option<Block>, Refusal> {
         if self.summary.is_some() {
-            return Ok(false);
+            return Ok(None);
         }
         let mut front = [0; FRONT_LEN];
         if self.disk.read_up_to(&self.file, &mut front, self.at)? < FRONT_LEN {
@@ -168,44 +208,32 @@ impl<'d, D: Disk> Reader<'d, D> {
         if bytes as u64 > self.len.saturating_sub(self.at + FRONT_LEN as u64) {
             return Err(self.damaged(Damage::Short));
         }
-        self.block.resize(bytes, 0);
-        let read = self.disk.read_up_to(&self.file, &mut self.block, self.at + FRONT_LEN as u64)?;
+        let mut records = vec![0; bytes];
+        let read = self.disk.read_up_to(&self.file, &mut records, self.at + FRONT_LEN as u64)?;
         if read < bytes {
             return Err(self.damaged(Damage::Short));
         }
-        if checksum_of(self.chain, length, &self.block) != checksum {
+        if checksum_of(self.chain, length, &records) != checksum {
             return Err(self.damaged(Damage::Block));
         }
         if length == TRAILER {
-            self.summary = Some(self.end()?);
-            return Ok(false);
+            self.summary = Some(self.end(&records)?);
+            return Ok(None);
         }
-        self.show(show).map_err(|Malformed| self.damaged(Damage::Record))?;
+        let block = Block { at: self.at, records };
+        // Before what follows it is read: the trailer tells how many there were.
+        self.count(&block)?;
         self.at += (FRONT_LEN + bytes) as u64;
         self.chain = checksum;
         self.blocks += 1;
-        Ok(true)
+        Ok(Some(block))
     }
 
-    /// Shows all effects, and what the file held. `tell` is told after each block how many bytes were read, of how many.
-    ///
-    /// # Errors
-    /// It is not as it was written.
-    pub fn read_all(
-        mut self,
-        show: &mut Show<'_>,
-        tell: &mut dyn FnMut(u64, u64),
-    ) -> Result<Summary, Refusal> {
-        while self.read_block(show)? {
-            tell(self.at, self.len);
-        }
-        Ok(self.summary.expect("it was read to its end"))
-    }
-
-    fn show(&mut self, show: &mut Show<'_>) -> Result<(), Malformed> {
-        let mut rest = &self.block[..];
+    /// Counts the effects of a block, and sees that they are some that a snapshot has.
+    fn count(&mut self, block: &Block) -> Result<(), Refusal> {
+        let mut rest = &block.records[..];
         while !rest.is_empty() {
-            let (effect, behind) = record::decode(rest)?;
+            let (effect, behind) = record::decode(rest).map_err(|Malformed| self.damaged(Damage::Record))?;
             match effect {
                 Effect::Set { .. }
                 | Effect::Field { .. }
@@ -216,19 +244,34 @@ impl<'d, D: Disk> Reader<'d, D> {
                 | Effect::RemoveField { .. }
                 | Effect::Splice { .. }
                 | Effect::Bucket { .. }
-                | Effect::Flush => return Err(Malformed),
+                | Effect::Flush => return Err(self.damaged(Damage::Record)),
             }
             self.count.add(&effect);
-            show(&effect);
             rest = behind;
         }
         Ok(())
     }
 
+    /// Gives the effects of some blocks.
+    fn give(&self, blocks: &[Block], apply: &mut dyn Replay) -> Result<(), Refusal> {
+        let mut effects = Vec::new();
+        for block in blocks {
+            let mut rest = &block.records[..];
+            while !rest.is_empty() {
+                let (effect, behind) =
+                    record::decode(rest).map_err(|Malformed| self.damaged_at(block.at, Damage::Record))?;
+                effects.push(effect);
+                rest = behind;
+            }
+        }
+        apply.replay(&effects);
+        Ok(())
+    }
+
     /// What the trailer tells, if it is true.
-    fn end(&mut self) -> Result<Summary, Refusal> {
+    fn end(&mut self, trailer: &[u8]) -> Result<Summary, Refusal> {
         let number = |place: usize| {
-            u64::from_le_bytes(*self.block[place * 8..].first_chunk().expect("the length was checked"))
+            u64::from_le_bytes(*trailer[place * 8..].first_chunk().expect("the length was checked"))
         };
         let (end, totals) = (number(0), Totals { keys: number(1), tokens: number(2), records: number(3) });
         if totals != self.count.totals || number(4) != self.blocks || end < self.head.start {
@@ -242,6 +285,10 @@ impl<'d, D: Disk> Reader<'d, D> {
     }
 
     fn damaged(&self, damage: Damage) -> Refusal {
-        Refusal::Damaged { path: self.disk.path(&self.name), offset: self.at, damage }
+        self.damaged_at(self.at, damage)
+    }
+
+    fn damaged_at(&self, offset: u64, damage: Damage) -> Refusal {
+        Refusal::Damaged { path: self.disk.path(&self.name), offset, damage }
     }
 }

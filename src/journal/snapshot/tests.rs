@@ -88,7 +88,9 @@ fn save(disk: &SimDisk, start: Lsn, records: &[u8]) -> Result<Summary, Failure> 
 fn load(disk: &SimDisk, start: Lsn) -> Result<(Summary, Vec<u8>), Refusal> {
     let mut records = Vec::new();
     let summary = Reader::open(disk, start)?
-        .read_all(&mut |effect| record::encode(effect, &mut records), &mut |at, all| assert!(at <= all))?;
+        .read_all(&mut |effect: &Effect<'_>| record::encode(effect, &mut records), &mut |at, all| {
+            assert!(at <= all)
+        })?;
     Ok((summary, records))
 }
 

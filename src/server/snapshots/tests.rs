@@ -84,7 +84,7 @@ fn a_table_comes_back_from_its_snapshot() {
     }
     let written = writer.finish(8).expect("there is space").publish().expect("there is space");
     let reader = Reader::open(&disk, 8).expect("it is there");
-    let read = reader.read_all(&mut |effect| loaded.apply(effect), &mut |_, _| {}).expect("it is whole");
+    let read = reader.read_all(&mut loaded.replayer(), &mut |_, _| {}).expect("it is whole");
     assert_eq!(read, written);
     assert_eq!((read.totals.keys, read.totals.tokens), (table.len() as u64, table.tokens() as u64));
     assert_eq!((loaded.len(), loaded.tokens()), (table.len(), table.tokens()));

@@ -59,7 +59,7 @@ impl Log {
             )));
         }
         // Also what only the ring of a killed server has: it comes with the log that is continued.
-        let recovered = data.read(&mut |_| ())?.log;
+        let recovered = data.read(&mut |_: &Effect<'_>| ())?.log;
         let segment_bytes = config.journal_segment_size as u64;
         // What an import was killed in has to be done again anyway: no sync before a file is full, no ring in a file.
         let settings = Settings { sync: SyncMode::Never, segment_bytes, ..Settings::default() };
