@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeValLike;
 
 /// Memory and processor time of this process, 0 where the kernel does not say.
@@ -20,6 +20,10 @@ pub struct Process {
     pub system_s: f64,
     /// Bytes of the machine's memory.
     pub machine: u64,
+    /// Bytes of address space.
+    pub addressed: u64,
+    /// Threads.
+    pub threads: u64,
 }
 
 impl Process {
@@ -37,25 +41,50 @@ impl Process {
             user_s: seconds(usage.as_ref().map(|usage| usage.user_time().num_microseconds())),
             system_s: seconds(usage.as_ref().map(|usage| usage.system_time().num_microseconds())),
             machine: kilobytes(&memory, "MemTotal:"),
+            addressed: kilobytes(&status, "VmSize:"),
+            threads: number(&status, "Threads:").unwrap_or(0),
         }
     }
 }
 
+/// Open files of this process and the most there may be, 0 where the kernel does not say. Takes as long as there are many:
+/// some 100 ns each.
+pub fn files() -> (u64, u64) {
+    let open = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+    let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    (open, most)
+}
+
 /// The value in bytes of a line `name:   123 kB`.
 fn kilobytes(text: &str, name: &str) -> u64 {
+    number(text, name).map_or(0, |value| value * 1024)
+}
+
+/// The number in a line `name:   123`.
+fn number(text: &str, name: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
-    value.and_then(|value| value.parse::<u64>().ok()).map_or(0, |value| value * 1024)
+    value?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Process, kilobytes};
+    use super::{Process, files, kilobytes};
 
     #[test]
     fn the_process_is_measured() {
         let process = Process::read();
         assert!(process.resident >= process.anonymous && process.peak >= process.resident, "{process:?}");
+        assert!(process.addressed >= process.resident && process.threads > 0, "{process:?}");
         assert!(process.anonymous > 0 && process.machine > process.resident, "{process:?}");
+    }
+
+    #[test]
+    fn files_are_counted() {
+        let (before, most) = files();
+        let _file = std::fs::File::open("/proc/self/status").unwrap();
+        let (after, _) = files();
+        // Other tests open and close files meanwhile.
+        assert!(before > 0 && after > 0 && after <= most);
     }
 
     #[test]

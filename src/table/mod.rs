@@ -46,6 +46,7 @@ mod replay;
 mod segment;
 mod shape;
 mod store;
+mod survey;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,7 @@ pub use segment::hold::{Figures, Held, Holding};
 pub use segment::watch::Watcher;
 pub use segment::window::WindowError;
 use store::Store;
+pub use survey::{Popular, Survey};
 pub use tokens::{Used, VisitToken};
 pub use walk::Cursor;
 pub use window::Window;

@@ -106,6 +106,13 @@ impl Template {
         &self.text[..self.split]
     }
 
+    /// The text with `{id}` for the id; bytes that are no text are escaped.
+    pub(super) fn shown(&self) -> String {
+        let zeros = if self.width > 0 { format!(":0{}", self.width) } else { String::new() };
+        let [before, behind] = [self.prefix(), self.suffix()].map(|part| part.escape_ascii().to_string());
+        format!("{before}{{id{zeros}}}{behind}")
+    }
+
     /// What stands behind the id.
     pub(super) fn suffix(&self) -> &[u8] {
         &self.text[self.split..]
