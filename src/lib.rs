@@ -14,6 +14,7 @@
 //! Nothing between 2 and 5 names a socket, a thread or a file: the core can be driven by a test. `ARCHITECTURE.md`
 //! follows one `INCRBY` through all of it.
 
+pub mod admin;
 pub mod buffer;
 pub mod clock;
 pub mod command;

@@ -209,6 +209,26 @@ pub const DRAIN_TALK_MS: u64 = 1_000;
 /// Seconds that a drain may take before connections are cut.
 pub const DRAIN_SECONDS: u64 = 4;
 
+/// Connections of the admin interface at one time; more wait to be accepted. A few scrapers and dashboards are some ten.
+pub const ADMIN_CONNECTIONS: usize = 32;
+
+/// Bytes of the head of one request to it: a browser's cookies for other servers of this machine come along. The least
+/// that hyper takes is 8 KiB.
+pub const ADMIN_HEAD_BYTES: usize = 16 * 1024;
+
+/// Milliseconds for the head of a request to arrive, waiting for its first byte included.
+pub const ADMIN_HEAD_MS: u64 = 10_000;
+
+/// Milliseconds after which a connection of it is asked to end, and until it is cut then: who does not take a reply keeps
+/// no place.
+pub const ADMIN_CONNECTION_MS: u64 = 60_000;
+/// See [`ADMIN_CONNECTION_MS`].
+pub const ADMIN_FAREWELL_MS: u64 = 5_000;
+
+/// Milliseconds between two looks through the whole table for the admin interface: these take each segment's lock, and are
+/// to cost the same however often somebody asks.
+pub const SURVEY_MS: u64 = 500;
+
 /// When the journal is synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncPolicy {

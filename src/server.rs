@@ -4,6 +4,7 @@
 //! its own; the first one has the listeners and deals connections out to whichever serves the fewest, which
 //! keeps workers even at a handful of connections, as hashing over sockets with `SO_REUSEPORT` does not.
 
+mod figures;
 mod idle;
 #[cfg(feature = "uring")]
 mod linked;
@@ -25,6 +26,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::admin::Admin;
 use crate::buffer::trim;
 use crate::clock::Clock;
 use crate::command::Now;
@@ -35,6 +37,7 @@ use crate::metrics::process::Process;
 use crate::table::Table;
 use crate::worker::{Bell, Identity, Message, Post, Shared, Worker};
 
+use figures::Figures;
 use listen::Listeners;
 use persistence::Keeper;
 use snapshots::Snapshots;
@@ -101,6 +104,8 @@ pub struct Server {
     listeners: Listeners,
     keeper: Option<Keeper>,
     snapshots: Option<Snapshots>,
+    figures: Arc<Figures>,
+    admin: Option<Admin>,
     clock: Clock,
 }
 
@@ -114,10 +119,12 @@ impl Server {
             engine::choose(&wanted(&config)).map_err(ServerError::new)?;
         let workers = seats.len();
         raise_open_files(&mut config);
+        figures::read_token(&mut config)?;
         let clock = Clock::system();
         // Before anything listens: another server may have the directory.
         let data = if config.appendonly { Some(persistence::Data::open(&config, &clock)?) } else { None };
         let (listeners, sockets) = listen::listen(&config)?;
+        let doors = listen::listen_for_admin(&config)?;
         let mut posts = Vec::new();
         let mut inboxes = Vec::new();
         for _ in 0..workers {
@@ -133,6 +140,9 @@ impl Server {
         let shared = Arc::new(shared);
         shared.set_loading(data.is_some());
         start_trimmer(&shared)?;
+        let figures = Figures::of(&shared, &directives, &clock);
+        // Before the data is read: that may take long, and is to be seen.
+        let (admin, at) = figures::publish(&figures, doors)?;
         let (end, ended) = channel();
         let mut sockets = Some(sockets);
         let mut threads = Vec::new();
@@ -159,24 +169,26 @@ impl Server {
             log::warn!("{fallback}");
         }
         log::info!(
-            "tallyring {} ready: engine {} ({}), {workers} {}, listening on {}{}",
+            "tallyring {} ready: engine {} ({}), {workers} {}, listening on {}{}{}",
             env!("CARGO_PKG_VERSION"),
             engine.name(),
             engine.rung(),
             if workers == 1 { "worker" } else { "workers" },
             listeners.names(),
+            at,
             if keeper.is_some() {
                 ""
             } else {
                 "; data is kept in memory only and is gone when the server ends"
             },
         );
-        Ok(Self { shared, workers: threads, ended, listeners, keeper, snapshots, clock })
+        Ok(Self { shared, workers: threads, ended, listeners, keeper, snapshots, figures, admin, clock })
     }
 
     /// Drains and ends: what has arrived is answered; connections that take longer than that are cut.
     pub fn stop(self) {
         let began_ms = self.clock.monotonic_ms();
+        self.figures.set_ending();
         self.tell(|| Message::Drain);
         let mut remaining = self.workers.len();
         let mut patience = Duration::from_secs(limits::DRAIN_SECONDS);
@@ -201,6 +213,9 @@ impl Server {
         }
         if let Some(keeper) = self.keeper {
             keeper.end();
+        }
+        if let Some(admin) = self.admin {
+            admin.end();
         }
         self.listeners.remove_files();
     }
@@ -280,7 +295,7 @@ fn bell() -> Result<(OwnedFd, Bell), ServerError> {
 }
 
 /// Descriptors that the server needs besides those of its clients.
-const OWN_DESCRIPTORS: u64 = 32;
+const OWN_DESCRIPTORS: u64 = 32 + limits::ADMIN_CONNECTIONS as u64;
 
 /// Raises the limit of open files to what `maxclients` needs, or lowers `maxclients` to what the limit allows.
 fn raise_open_files(config: &mut Config) {

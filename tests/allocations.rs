@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tallyring::config::{Config, EngineChoice, ReceiveMode};
+use tallyring::config::{AdminPort, Config, EngineChoice, ReceiveMode};
 use tallyring::resp::decode::{Decoded, Framing, Rules, decode};
 use tallyring::server::Server;
 use traffic::{Client, Pipeline, Traffic};
@@ -173,7 +173,9 @@ fn start(engine: EngineChoice, recv: ReceiveMode) -> (Server, SocketAddr) {
         let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
         let addr = probe.local_addr().expect("a bound socket has an address");
         drop(probe);
-        let config = Config { port: addr.port(), threads: 1, engine, recv, ..Config::default() };
+        let port = addr.port();
+        let admin_port = AdminPort::NONE;
+        let config = Config { port, admin_port, threads: 1, engine, recv, ..Config::default() };
         match Server::start(config) {
             Ok(server) => return (server, addr),
             Err(error) if error.to_string().to_lowercase().contains("in use") => {}

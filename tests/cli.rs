@@ -259,6 +259,25 @@ fn a_password_is_not_repeated() {
 }
 
 #[test]
+fn the_token_of_the_admin_interface_is_one_word_from_one_place() {
+    let message = refused_file("admin-token \"s3cret of two\"\n");
+    assert!(message.starts_with(":1: admin-token: ") && message.contains("without blanks"), "{message}");
+    assert!(!message.contains("s3cret"), "{message}");
+    let line = refused(&["--admin-token", "s3cret", "--admin-token-file", "/run/token"]);
+    assert_eq!(line, "admin-token and admin-token-file are both set: remove one of them");
+    let run = tallyring(&[
+        "--port",
+        "0",
+        "--unixsocket",
+        "/nowhere/t.sock",
+        "--admin-token-file",
+        "/nowhere/token",
+    ]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.err.contains("cannot read admin-token-file /nowhere/token: No such file"), "{run:?}");
+}
+
+#[test]
 fn what_this_version_cannot_promise_is_refused_with_the_reason() {
     for (line, reason) in [
         ("maxmemory-policy allkeys-lru", "set volatile-ttl or noeviction"),

@@ -174,7 +174,7 @@ impl Contender {
         let port = port.to_string();
         let words: Vec<&str> = match self.kind {
             Kind::Ours(_, workers, flags) => {
-                let common = ["--threads", workers, "--port", &port];
+                let common = ["--threads", workers, "--admin-port", "0", "--port", &port];
                 flags.iter().copied().chain(common).chain(self.mode.arguments()).collect()
             }
             Kind::Peer(_) => {

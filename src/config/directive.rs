@@ -90,7 +90,7 @@ impl Directive {
 
     /// Whether the value must not be shown to whoever reads the log.
     pub(super) fn is_secret(&self) -> bool {
-        self.name == "requirepass"
+        matches!(self.name, "requirepass" | "admin-token")
     }
 }
 

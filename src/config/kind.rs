@@ -19,6 +19,14 @@ impl Bind {
         Self { ip, optional: false }
     }
 
+    /// This machine alone, IPv6 where it has that.
+    pub(super) fn loopback() -> Vec<Self> {
+        vec![
+            Self::required(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            Self { ip: IpAddr::V6(Ipv6Addr::LOCALHOST), optional: true },
+        ]
+    }
+
     /// Reads `10.0.0.1`, `::1`, `*`, `::*`, each with or without a leading `-`.
     pub(super) fn parse(word: &str) -> Result<Self, Fault> {
         let (text, optional) = word.strip_prefix('-').map_or((word, false), |rest| (rest, true));
@@ -43,6 +51,28 @@ impl fmt::Display for Bind {
             IpAddr::V6(Ipv6Addr::UNSPECIFIED) => f.write_str("::*"),
             ip => write!(f, "{ip}"),
         }
+    }
+}
+
+/// The port of the admin interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdminPort {
+    /// The port, 0 = none.
+    pub number: u16,
+    /// Nobody has asked for it: no error if another server of this machine has it.
+    pub optional: bool,
+}
+
+impl AdminPort {
+    /// The one that is tried where nothing is said: where monitors look for a Redis exporter.
+    pub(super) const DEFAULT: Self = Self { number: 9121, optional: true };
+
+    /// None at all.
+    pub const NONE: Self = Self { number: 0, optional: false };
+
+    /// Reads a port that was asked for.
+    pub(super) fn parse(word: &str) -> Result<Self, Fault> {
+        Ok(Self { number: value::integer(word, 0..=65_535)?, optional: false })
     }
 }
 
@@ -228,9 +258,32 @@ impl Password {
         Ok(Self(word.to_owned()))
     }
 
+    /// Takes what an HTTP header can carry as one word.
+    pub(super) fn parse_token(word: &str) -> Result<Self, Fault> {
+        if !word.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Fault::malformed("argument must be ASCII without blanks"));
+        }
+        Self::parse(word)
+    }
+
+    /// A token that did not stand in the configuration. `Err` says what is wrong with it.
+    pub fn token(word: &str) -> Result<Self, String> {
+        Self::parse_token(word).map_err(Fault::into_reason)
+    }
+
     /// The password itself. `None`: none is needed.
     pub fn reveal(&self) -> Option<&str> {
         if self.0.is_empty() { None } else { Some(&self.0) }
+    }
+
+    /// Compares in time that depends on the lengths alone. `None`: none is needed.
+    pub fn matches(&self, given: &[u8]) -> Option<bool> {
+        let expected = self.reveal()?.as_bytes();
+        let mut difference = expected.len() ^ given.len();
+        for (index, byte) in given.iter().enumerate() {
+            difference |= usize::from(byte ^ expected[index % expected.len()]);
+        }
+        Some(std::hint::black_box(difference) == 0)
     }
 }
 

@@ -7,7 +7,6 @@
 
 use crate::limits::{Limits, SyncPolicy};
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 mod arguments;
@@ -26,8 +25,8 @@ mod tests;
 pub use arguments::Exit;
 pub use error::{ConfigError, Origin, SetError};
 pub use kind::{
-    Bind, DebugCommand, EngineChoice, EvictionPolicy, ForcedRung, Fsync, LogLevel, OutputLimit, OutputLimits,
-    Password, ReceiveMode, SavePoint,
+    AdminPort, Bind, DebugCommand, EngineChoice, EvictionPolicy, ForcedRung, Fsync, LogLevel, OutputLimit,
+    OutputLimits, Password, ReceiveMode, SavePoint,
 };
 
 use arguments::Request;
@@ -59,6 +58,14 @@ pub struct Config {
     pub unixsocket: Option<PathBuf>,
     /// Permission bits of the Unix socket, 0 = as the umask leaves them.
     pub unixsocketperm: u32,
+    /// Port of the admin interface.
+    pub admin_port: AdminPort,
+    /// Addresses of that port; none: not listened on.
+    pub admin_bind: Vec<Bind>,
+    /// What its clients must give, in the configuration itself.
+    pub admin_token: Password,
+    /// The file that it is in.
+    pub admin_token_file: Option<PathBuf>,
     /// Connections that wait to be accepted, per listener.
     pub tcp_backlog: i32,
     /// Seconds between keep-alive probes, 0 = none.
@@ -133,12 +140,13 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             port: 6379,
-            bind: vec![
-                Bind::required(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-                Bind { ip: IpAddr::V6(Ipv6Addr::LOCALHOST), optional: true },
-            ],
+            bind: Bind::loopback(),
             unixsocket: None,
             unixsocketperm: 0,
+            admin_port: AdminPort::DEFAULT,
+            admin_bind: Bind::loopback(),
+            admin_token: Password::default(),
+            admin_token_file: None,
             tcp_backlog: 511,
             tcp_keepalive: 300,
             timeout: 0,
@@ -316,6 +324,7 @@ impl Config {
             return Err(error);
         }
         config.listens_somewhere()?;
+        config.has_one_admin_token()?;
         for directive in directive::all() {
             config.warn_of(directive.name);
         }
@@ -354,6 +363,15 @@ impl Config {
             }
         };
         Err(ConfigError::Usage(reason.to_owned()))
+    }
+
+    /// Refuses two sources of one secret: which of them counts would be a guess.
+    fn has_one_admin_token(&self) -> Result<(), ConfigError> {
+        if self.admin_token.reveal().is_some() && self.admin_token_file.is_some() {
+            let reason = "admin-token and admin-token-file are both set: remove one of them";
+            return Err(ConfigError::Usage(reason.to_owned()));
+        }
+        Ok(())
     }
 
     /// Refuses a server that nobody could reach.

@@ -6,8 +6,8 @@ use super::directive::Change::{Immutable, Live, Protected};
 use super::directive::Write::{Lines, Many, One};
 use super::directive::{Directive, Section};
 use super::kind::{
-    Bind, DebugCommand, EngineChoice, EvictionPolicy, Fsync, LogLevel, Password, ReceiveMode, SavePoint,
-    percentiles,
+    AdminPort, Bind, DebugCommand, EngineChoice, EvictionPolicy, Fsync, LogLevel, Password, ReceiveMode,
+    SavePoint, percentiles,
 };
 use super::value::{Fault, choice, choice_name, integer, memory, octal, yes_no, yes_no_name};
 use std::fmt::Display;
@@ -29,6 +29,7 @@ const GIB: u64 = 1 << 30;
 /// All directives by subject.
 pub(super) static SECTIONS: &[Section] = &[
     Section { title: "Network", directives: NETWORK },
+    Section { title: "Admin interface", directives: ADMIN },
     Section { title: "Clients", directives: CLIENTS },
     Section { title: "Limits", directives: LIMITS },
     Section { title: "Data", directives: DATA },
@@ -84,6 +85,42 @@ const NETWORK: &[Directive] = &[
         change: Live,
         write: One(|config, word| put(&mut config.tcp_keepalive, integer(word, 0..=INT))),
         show: |config| config.tcp_keepalive.to_string(),
+    },
+];
+
+const ADMIN: &[Directive] = &[
+    Directive {
+        name: "admin-port",
+        default: "9121",
+        help: "HTTP port of metrics, health and dashboard; 0 = none",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.admin_port, AdminPort::parse(word))),
+        show: |config| config.admin_port.number.to_string(),
+    },
+    Directive {
+        name: "admin-bind",
+        default: "127.0.0.1 -::1",
+        help: "addresses of the admin port, as in bind",
+        change: Immutable,
+        write: Many(|config, words| put(&mut config.admin_bind, binds(words))),
+        show: |config| joined(&config.admin_bind),
+    },
+    Directive {
+        name: "admin-token",
+        default: "\"\"",
+        help: "bearer token that readers of figures must give; \"\" = none",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.admin_token, Password::parse_token(word))),
+        // Clients of the other port have no business with it.
+        show: |config| if config.admin_token.reveal().is_some() { "(set)" } else { "" }.to_owned(),
+    },
+    Directive {
+        name: "admin-token-file",
+        default: "\"\"",
+        help: "file whose first line is that token; \"\" = none",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.admin_token_file, Ok(path_or_none(word)))),
+        show: |config| shown_path(config.admin_token_file.as_deref()),
     },
 ];
 

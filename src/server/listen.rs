@@ -1,6 +1,6 @@
 //! Listening sockets: TCP over IPv4 and IPv6, and the Unix socket with its mode.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -51,9 +51,7 @@ pub(super) fn listen(config: &Config) -> Result<(Listeners, Vec<OwnedFd>), Serve
                     sockets.push(socket);
                     listeners.names.push(address.to_string());
                 }
-                Err(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT)
-                    if wanted.optional =>
-                {
+                Err(errno) if wanted.optional && is_missing(errno) => {
                     log::info!("not listening on {address}: this machine has no such address");
                 }
                 Err(errno) => return Err(refused(&address.to_string(), errno)),
@@ -71,12 +69,45 @@ pub(super) fn listen(config: &Config) -> Result<(Listeners, Vec<OwnedFd>), Serve
     Ok((listeners, sockets))
 }
 
+/// Opens the sockets of the admin interface. A port that nobody asked for may be another server's; then there is none.
+pub(super) fn listen_for_admin(config: &Config) -> Result<Vec<TcpListener>, ServerError> {
+    let mut sockets = Vec::new();
+    if config.admin_port.number == 0 {
+        return Ok(sockets);
+    }
+    for wanted in &config.admin_bind {
+        let address = SocketAddr::new(wanted.ip, config.admin_port.number);
+        match tcp(address, config) {
+            Ok(socket) => sockets.push(TcpListener::from(socket)),
+            Err(errno) if wanted.optional && is_missing(errno) => {}
+            Err(Errno::EADDRINUSE) if config.admin_port.optional => {
+                log::warn!(
+                    "no admin interface on {address}: another server has that port (remedy: give this one an \
+                     admin-port of its own; 0 = none)"
+                );
+            }
+            Err(errno) => return Err(refused_for("admin-port", "admin-bind", &address.to_string(), errno)),
+        }
+    }
+    Ok(sockets)
+}
+
+/// Whether this machine has no such address.
+fn is_missing(errno: Errno) -> bool {
+    matches!(errno, Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT)
+}
+
 fn refused(name: &str, errno: Errno) -> ServerError {
+    refused_for("port", "bind", name, errno)
+}
+
+/// Why an address that these directives name cannot be listened on.
+fn refused_for(port: &str, bind: &str, name: &str, errno: Errno) -> ServerError {
     let remedy = match errno {
-        Errno::EADDRINUSE => " (another server uses it; stop that one or choose another --port)",
-        Errno::EACCES => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
-        Errno::EADDRNOTAVAIL => " (this machine has no such address; see `bind`)",
-        _ => "",
+        Errno::EADDRINUSE => format!(" (another server uses it; stop that one or choose another --{port})"),
+        Errno::EACCES => " (ports below 1024 need CAP_NET_BIND_SERVICE)".to_owned(),
+        Errno::EADDRNOTAVAIL => format!(" (this machine has no such address; see `{bind}`)"),
+        _ => String::new(),
     };
     ServerError::new(format!("cannot listen on {name}: {errno}{remedy}"))
 }
@@ -141,4 +172,29 @@ fn remove_stale(path: &Path) -> Result<(), ServerError> {
 
 fn start(listener: &OwnedFd, config: &Config) -> Result<(), Errno> {
     nix_listen(listener, Backlog::new(config.tcp_backlog).unwrap_or(Backlog::MAXCONN))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::listen_for_admin;
+    use crate::config::{AdminPort, Config};
+
+    #[test]
+    fn a_port_that_nobody_asked_for_may_be_taken() {
+        let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let number = other.local_addr().unwrap().port();
+        let mut config = Config::default();
+        config.admin_bind.truncate(1);
+        config.admin_port = AdminPort { number, optional: true };
+        assert!(listen_for_admin(&config).unwrap().is_empty());
+        config.admin_port.optional = false;
+        let refused = listen_for_admin(&config).unwrap_err().to_string();
+        assert!(refused.contains("--admin-port"), "{refused}");
+        drop(other);
+        assert_eq!(listen_for_admin(&config).unwrap().len(), 1);
+        config.admin_port = AdminPort::NONE;
+        assert!(listen_for_admin(&config).unwrap().is_empty());
+    }
 }

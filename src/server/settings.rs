@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, RwLock};
 
+use crate::admin::Access;
 use crate::command::ConfigError;
 use crate::config::{Config, SetError};
 use crate::limits::Limits;
@@ -26,6 +27,11 @@ impl Directives {
             growth_percent: config.auto_aof_rewrite_percentage,
             growth_bytes: config.auto_aof_rewrite_min_size as u64,
         })
+    }
+
+    /// Who may read figures over HTTP.
+    pub(super) fn access(&self) -> Access {
+        self.read(|config| Access { token: config.admin_token.clone(), local_only: config.protected_mode })
     }
 
     fn read<R>(&self, look: impl FnOnce(&Config) -> R) -> R {
@@ -70,7 +76,7 @@ impl Settings for Arc<Directives> {
     }
 
     fn check_password(&self, password: &[u8]) -> Option<bool> {
-        self.read(|config| config.requirepass.reveal().map(|expected| same(expected.as_bytes(), password)))
+        self.read(|config| config.requirepass.matches(password))
     }
 }
 
@@ -83,13 +89,4 @@ fn refusal(error: SetError) -> ConfigError {
         SetError::Duplicate(name) => ConfigError::Duplicate(name),
         SetError::Invalid(name, reason) => ConfigError::Invalid(name, reason),
     }
-}
-
-/// Compares in time that depends on the lengths alone. `expected` is not empty.
-fn same(expected: &[u8], given: &[u8]) -> bool {
-    let mut difference = expected.len() ^ given.len();
-    for (index, byte) in given.iter().enumerate() {
-        difference |= usize::from(byte ^ expected[index % expected.len()]);
-    }
-    std::hint::black_box(difference) == 0
 }

@@ -9,7 +9,7 @@ use std::thread;
 use super::{bell, identity, settings, wanted};
 use crate::buffer::witness::{self, Seen};
 use crate::clock::Clock;
-use crate::config::{Config, EngineChoice};
+use crate::config::{AdminPort, Config, EngineChoice};
 use crate::engine::{self, Choice, Setup};
 use crate::limits;
 use crate::table::Table;
@@ -92,13 +92,15 @@ fn arguments_lie_in_registered_memory(config: Config) {
 #[test]
 fn arguments_lie_in_registered_memory_on_the_ring() {
     let recv = crate::config::ReceiveMode::Fixed;
-    let config = Config { engine: EngineChoice::Uring, recv, ..Config::default() };
+    let config =
+        Config { engine: EngineChoice::Uring, recv, admin_port: AdminPort::NONE, ..Config::default() };
     arguments_lie_in_registered_memory(config);
 }
 
 #[cfg(feature = "tokio-uring")]
 #[test]
 fn arguments_lie_in_registered_memory_of_a_runtime() {
-    let config = Config { engine: EngineChoice::TokioUring, ..Config::default() };
+    let config =
+        Config { engine: EngineChoice::TokioUring, admin_port: AdminPort::NONE, ..Config::default() };
     arguments_lie_in_registered_memory(config);
 }

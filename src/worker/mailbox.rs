@@ -415,7 +415,7 @@ impl Shared {
     }
 
     /// Who takes snapshots, if anybody does.
-    pub(super) fn saves(&self) -> Option<&dyn Saves> {
+    pub fn saves(&self) -> Option<&dyn Saves> {
         self.saves.get().map(|saves| &**saves)
     }
 
@@ -531,7 +531,8 @@ impl Shared {
         self.totals().changes
     }
 
-    fn totals(&self) -> Counts {
+    /// Sums of all workers' counters since the start.
+    pub fn totals(&self) -> Counts {
         let mut sum = Counts::default();
         for post in &self.posts {
             post.stats.add_to(&mut sum);

@@ -159,7 +159,18 @@ fn a_bound_that_no_file_fits(engine: Engine) {
     let socket = format!("{dir}/socket");
     let mut bounded = Command::new("prlimit");
     bounded.args(["--fsize=500000", env!("CARGO_BIN_EXE_tallyring"), "--engine", engine.name()]);
-    bounded.args(["--dir", &dir, "--port", "0", "--unixsocket", &socket, "--journal-segment-size", "1mb"]);
+    bounded.args([
+        "--dir",
+        &dir,
+        "--admin-port",
+        "0",
+        "--port",
+        "0",
+        "--unixsocket",
+        &socket,
+        "--journal-segment-size",
+        "1mb",
+    ]);
     let done = bounded.output().expect("prlimit is part of every system");
     let said = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(1), "{}\n{said}", done.status);

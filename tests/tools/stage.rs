@@ -142,7 +142,7 @@ impl Server {
         let port = free_port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tallyring"));
         command.args(["--dir", dir, "--threads", "2", "--journal-segment-size", "1mb", "--save", ""]);
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]).args(flags);
+        command.args(["--admin-port", "0", "--port", &port.to_string(), "--bind", "127.0.0.1"]).args(flags);
         Self::spawn(command, port, None)
     }
 
@@ -152,7 +152,16 @@ impl Server {
         let port = free_port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tallyring"));
         command.args(["--dir", dir, "--threads", "1", "--journal-segment-size", "1mb", "--save", ""]);
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--requirepass", password]);
+        command.args([
+            "--admin-port",
+            "0",
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--requirepass",
+            password,
+        ]);
         Self::spawn(command, port, Some(password))
     }
 

@@ -1,12 +1,12 @@
 //! The server as its clients see it: the real program is started and spoken to in bytes.
 //!
 //! Each test reads like a terminal session and is stamped on every engine that is compiled in. `server` starts
-//! the program, `client` speaks; then a file per concern. Everything but `ours`, `examples`, `hostile`, `ladder` and `snapshots`
+//! the program, `client` speaks; then a file per concern. Everything but `admin`, `ours`, `examples`, `hostile`, `ladder` and `snapshots`
 //! holds for Redis 7.0.15 too:
 //!
 //! ```text
 //! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- \
-//!     --skip ours:: --skip examples:: --skip hostile:: --skip ladder:: --skip snapshots:: --skip epoll_only::
+//!     --skip admin:: --skip ours:: --skip examples:: --skip hostile:: --skip ladder:: --skip snapshots:: --skip epoll_only::
 //! ```
 
 /// Stamps tests on one engine, in a module of its own.
@@ -52,6 +52,7 @@ macro_rules! on_every_engine_and_rung {
 mod client;
 mod server;
 
+mod admin;
 mod counters;
 mod crowd;
 mod delivery;

@@ -366,7 +366,7 @@ fn command(engine: Engine, port: u16, flags: &[&str]) -> Command {
         command.args(["--port", &port, "--databases", "1", "--save", "", "--appendonly", "no"]);
         let mut flags = flags.iter();
         while let Some(&flag) = flags.next() {
-            if matches!(flag, "--threads" | "--engine") {
+            if matches!(flag, "--threads" | "--engine" | "--admin-port") {
                 flags.next();
             } else {
                 command.arg(flag);
@@ -380,9 +380,13 @@ fn command(engine: Engine, port: u16, flags: &[&str]) -> Command {
         command.args(engine.flags());
     }
     // Every suite runs with a journal, in small files.
-    for (name, default) in
-        [("--bind", "127.0.0.1"), ("--threads", "1"), ("--journal-segment-size", "1mb"), ("--save", "")]
-    {
+    for (name, default) in [
+        ("--bind", "127.0.0.1"),
+        ("--admin-port", "0"),
+        ("--threads", "1"),
+        ("--journal-segment-size", "1mb"),
+        ("--save", ""),
+    ] {
         if flag(flags, name).is_none() {
             command.args([name, default]);
         }
