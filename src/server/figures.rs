@@ -13,6 +13,7 @@ use crate::admin::{
     self, Access, Admin, CommandReading, Keys, Memory, Persistence, Reading, Source, Standing, WorkerReading,
 };
 use crate::clock::Clock;
+use crate::command::lookup;
 use crate::config::{Config, Password};
 use crate::limits::{self, SyncPolicy};
 use crate::metrics::process::{self, Process};
@@ -201,7 +202,22 @@ impl Source for Figures {
     }
 
     fn commands(&self) -> Vec<CommandReading> {
-        Vec::new()
+        // Both are in the order of the commands' numbers.
+        let mut all = lookup::all().enumerate();
+        let readings = self.shared.readings().into_iter();
+        let named = readings.filter_map(|reading| {
+            let (_, command) = all.find(|(number, _)| *number == reading.number)?;
+            Some(CommandReading {
+                name: lookup::full_name(command),
+                calls: reading.calls,
+                rejected: reading.rejected,
+                failed: reading.failed,
+                nanos: reading.nanos,
+                service: reading.service,
+                reply: reading.reply,
+            })
+        });
+        named.collect()
     }
 }
 

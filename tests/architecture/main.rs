@@ -35,6 +35,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
             // What it answers `CONFIG SET` with, and the time the process started.
             "command::ConfigError",
             "command::Now",
+            // The names of commands that it tells figures of.
+            "command::lookup",
             // What its tests see of registered memory.
             "buffer::witness",
         ],
