@@ -1,12 +1,12 @@
 // How checks are made, and how they went. Knows neither servers nor browsers.
 
 /** How long anything that must happen may take. */
-export const PATIENCE_MS = 15_000;
+export const PATIENCE_MS = 30_000;
 
 export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-export async function until(what, holds) {
-  const deadline = Date.now() + PATIENCE_MS;
+export async function until(what, holds, patience = PATIENCE_MS) {
+  const deadline = Date.now() + patience;
   let seen;
   do {
     seen = await holds();

@@ -45,7 +45,8 @@ export class Server {
     await until("the server is ready", async () => {
       assert(this.child.exitCode === null, "the server did not start");
       return fetch(`${this.url}readyz`).then((answer) => answer.ok, () => false);
-    });
+      // It may have millions of changes to read.
+    }, 4 * PATIENCE_MS);
   }
 
   async stop() {

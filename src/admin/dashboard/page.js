@@ -232,6 +232,12 @@ function showMemory() {
   showOver(charts.journal, null, [curve("not synced", "c3", ({ now }) => now.persistence?.unsynced ?? null)], asBytes);
 }
 
+function snapshotOf({ snapshots, snapshot_failed: failed, snapshot_progress: progress, snapshot_unix_s: at }) {
+  if (progress !== null) return `${Math.round(100 * progress)} % done`;
+  const last = snapshots > 0 ? `${asAge(Math.max(0, Date.now() - 1000 * at))} ago` : "none since the start";
+  return failed ? `${last}; one has failed` : last;
+}
+
 function showFacts() {
   const { now, since } = last();
   const { keys, counts, persistence } = now;
@@ -260,9 +266,7 @@ function showFacts() {
     persistence.syncs ? ["sync p50, last 5 min", sync(0.5)] : null, persistence.syncs ? ["sync p99", sync(0.99)] : null,
     persistence.syncs ? ["longest sync", sync(1)] : null,
     ["on disk", asBytes(persistence.bytes)],
-    ["snapshot", persistence.snapshot_progress === null
-      ? `${asAge(Math.max(0, Date.now() - 1000 * persistence.snapshot_unix_s))} ago${persistence.snapshot_failed ? ", last one failed" : ""}`
-      : `${Math.round(100 * persistence.snapshot_progress)} % done`],
+    ["snapshot", snapshotOf(persistence)],
   ]);
 }
 
