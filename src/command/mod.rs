@@ -235,7 +235,7 @@ impl Flags {
     /// Its reply, or none, comes outside of the usual order: it is no part of a transaction.
     pub const LATER: Self = Self(1 << 18);
     /// Ends a transaction without executing it, and so the memory that its requests take.
-    pub const DROPS: Self = Self(1 << 19);
+    pub const DROPS: Self = Self(1 << 21);
 
     /// Not allowed while data is loading in the background, which it never is here.
     pub const NO_ASYNC_LOADING: Self = Self(1 << 20);
@@ -473,5 +473,26 @@ impl std::fmt::Debug for Call<'_> {
             .field("command", &self.command.name)
             .field("args", &self.args)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_flag_has_a_bit_of_its_own() {
+        // Read from the source, so that no list has to be kept beside it.
+        let flags = include_str!("mod.rs").lines().filter_map(|line| {
+            let (name, value) = line.trim().strip_prefix("pub const ")?.split_once(": Self = Self(")?;
+            Some((value.strip_suffix(");")?, name)).filter(|(value, _)| *value != "0")
+        });
+        let mut bits = BTreeMap::new();
+        for (value, name) in flags {
+            if let Some(other) = bits.insert(value, name) {
+                panic!("{name} and {other} are the same bit, {value}");
+            }
+        }
+        assert!(bits.len() > 20, "the flags are found: {bits:?}");
     }
 }

@@ -20,6 +20,7 @@ on_every_engine![
     a_row_changes_as_a_whole_or_not_at_all,
     memory_is_told_of_inside_transactions,
     our_commands_are_refused_without_memory,
+    a_batch_is_not_queued_without_memory,
     only_database_zero_exists,
     keys_are_bounded,
     values_are_bounded,
@@ -321,6 +322,14 @@ fn our_commands_are_refused_without_memory(engine: Engine) {
          < :-1
          < :1",
     );
+}
+
+fn a_batch_is_not_queued_without_memory(engine: Engine) {
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    client.talk("> CONFIG SET maxmemory 1\n< +OK\n> MULTI\n< +OK");
+    client.ask_words("MINCRONCE token 1000 n 1", REFUSED);
+    client.talk("> EXEC\n< -EXECABORT Transaction discarded because of previous errors.\n> GET n\n< $-1");
 }
 
 fn only_database_zero_exists(engine: Engine) {
