@@ -197,6 +197,24 @@ pub const MAILBOX: usize = 1024;
 /// Questions to all workers (`CLIENT LIST`, `CLIENT KILL`) that one worker has open at a time.
 pub const QUESTIONS: usize = 64;
 
+/// Bytes of a request's arguments that `MONITOR` shows; the rest is counted. A request of more is executed in parts.
+pub const MONITOR_LINE_BYTES: usize = 64 * 1024;
+
+/// Bytes of lines for those who monitor that a worker gathers before it passes them on in the midst of a turn.
+pub const MONITOR_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Messages with such lines that wait in a worker's mailbox before others keep theirs: most of it is for other mail.
+pub const MONITOR_MESSAGES: usize = 256;
+
+/// Bytes of such lines that may wait in a worker's mailbox, that one worker keeps while a mailbox is full, and that may wait
+/// for those of a slower worker. Above that the connections that monitor are closed, so that nobody is held up: a second
+/// of what a busy worker executes.
+pub const MONITOR_BACKLOG_BYTES: usize = 32 * 1024 * 1024;
+
+/// Milliseconds that lines wait for those of a worker which is in the midst of a turn. After that they are shown, and that
+/// worker's come late.
+pub const MONITOR_PATIENCE_MS: u64 = 1_000;
+
 /// Listening sockets: addresses of `bind` and the Unix socket.
 pub const LISTENERS: usize = 32;
 

@@ -13,6 +13,7 @@ mod execute;
 mod host;
 mod journaling;
 mod mailbox;
+mod monitor;
 mod patience;
 mod pause;
 mod questions;
@@ -48,6 +49,8 @@ pub use admission::TOO_MANY;
 use batch::Batch;
 pub use journaling::{Journal, Rest};
 pub use mailbox::{Bell, Counts, Dealt, Identity, Message, Post, Readings, Settings, Shared, Stats};
+pub use monitor::Executed;
+use monitor::Monitoring;
 use pause::Waiting;
 use questions::Questions;
 pub use saving::{Begun, Busy, Running, SaveFacts, Saves, Wish};
@@ -119,6 +122,7 @@ pub struct Worker {
     /// Bytes freed since the kernel was to be given back what is free.
     released: usize,
     questions: Questions,
+    monitoring: Monitoring,
     /// Its way through the table, what is due there, and whether it has come to an end.
     sweep: Sweep,
     sweeping: bool,
@@ -176,6 +180,7 @@ impl Worker {
         Self {
             batch: Batch::new(&shared.table),
             timing: Timing::new(clock.clone(), &limits),
+            monitoring: Monitoring::new(clock.clone(), shared.posts.len()),
             shared,
             id,
             clock,
@@ -311,6 +316,9 @@ impl Worker {
         self.turn = self.turn.wrapping_add(1);
         self.counts.turns += 1;
         self.shared.posts[self.id].pace(self.now_ms);
+        if self.monitoring.watching {
+            self.begin_watched_turn();
+        }
         for _ in 0..self.throttled.len() {
             let Some(token) = self.throttled.pop_front() else { break };
             if let Some(connection) = self.get(token) {
@@ -410,7 +418,11 @@ impl Worker {
     pub fn start_send(&mut self, token: Token) -> Option<Unsent<'_>> {
         let slot = token.slot as usize;
         let connection = self.connections.get_mut(slot).filter(|it| it.generation == token.generation)?;
-        let busy = connection.phase != Phase::Open || connection.eof || connection.stalled;
+        // A monitor is shown lines when nothing else wakes the engine.
+        let busy = connection.phase != Phase::Open
+            || connection.eof
+            || connection.stalled
+            || connection.session.monitors;
         let unsent = connection.unsent();
         let (timing, meters, mut now) = (&self.timing, &self.shared.posts[self.id].meters, None);
         let mut told = |mark: Mark| timing.replied(meters, &mark, &mut now);
@@ -433,6 +445,7 @@ impl Worker {
                 // The next turn, which this mail has brought about, looks for itself.
                 Message::Unpaused => {}
                 Message::Saved => self.check_saved(),
+                Message::Executed(executed) => self.take_lines(executed),
                 // The next turn looks for itself, as above.
                 Message::Durable => {}
                 Message::Drain => self.drain(),
@@ -451,7 +464,12 @@ impl Worker {
     #[inline]
     pub fn next_changed(&mut self) -> Option<Token> {
         loop {
-            let token = self.changed.pop_front()?;
+            let Some(token) = self.changed.pop_front() else {
+                if self.monitoring.watching && self.report() {
+                    continue;
+                }
+                return None;
+            };
             if let Some(connection) = self.get(token) {
                 connection.listed = false;
                 return Some(token);
@@ -485,6 +503,9 @@ impl Worker {
     /// Ends a turn. Returns how long the engine may wait for the next event, `None` = for ever.
     pub fn end_turn(&mut self) -> Option<Duration> {
         debug_assert!(self.changed.is_empty(), "the engine asks for changes until there are none");
+        if self.monitoring.watching {
+            self.end_watched_turn();
+        }
         for _ in 0..self.outbox.len() {
             if let Some((to, message)) = self.outbox.pop_front() {
                 self.post(to, message);

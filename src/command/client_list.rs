@@ -27,6 +27,8 @@ pub struct ClientFacts {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH ON`
     pub no_touch: bool,
+    /// It monitors.
+    pub monitors: bool,
     /// Requests queued since `MULTI`, and their bytes.
     pub queued: Option<(usize, usize)>,
     /// It is closed as soon as its replies have left.
@@ -96,10 +98,15 @@ impl ClientFacts {
         .expect("writing to memory does not fail");
     }
 
-    /// Redis' letters: `x` in a transaction, `c` closing, `e` not evicted, `T` not touching, `N` none of them.
+    /// Redis' letters: `O` monitors, `x` in a transaction, `c` closing, `e` not evicted, `T` not touching, `N` none of them.
     fn flags(&self) -> String {
-        let letters =
-            [(self.queued.is_some(), 'x'), (self.closing, 'c'), (self.no_evict, 'e'), (self.no_touch, 'T')];
+        let letters = [
+            (self.monitors, 'O'),
+            (self.queued.is_some(), 'x'),
+            (self.closing, 'c'),
+            (self.no_evict, 'e'),
+            (self.no_touch, 'T'),
+        ];
         let set: String = letters.into_iter().filter_map(|(set, letter)| set.then_some(letter)).collect();
         if set.is_empty() { "N".to_owned() } else { set }
     }
@@ -170,6 +177,8 @@ impl ClientFilter {
 pub enum QuestionKind {
     /// `CLIENT LIST`: their lines.
     List,
+    /// `MONITOR`: nothing of the connections; each worker says from now on what it executes.
+    Monitor,
     /// `CLIENT KILL`: close them.
     Kill {
         /// In the form with one address: the reply says whether there was one, not how many.
@@ -193,6 +202,7 @@ impl Question {
     pub fn answer(&self, matched: u64, lines: &[u8], reply: &mut Encoder<'_>) {
         match self.kind {
             QuestionKind::List => reply.verbatim(*b"txt", lines),
+            QuestionKind::Monitor => reply.ok(),
             QuestionKind::Kill { old_form: true } if matched == 0 => reply.error("ERR No such client"),
             QuestionKind::Kill { old_form: true } => reply.ok(),
             QuestionKind::Kill { old_form: false } => {
@@ -223,6 +233,7 @@ mod tests {
             idle_s: 1,
             no_evict: false,
             no_touch: false,
+            monitors: false,
             queued: None,
             closing: false,
             query_bytes: 26,
@@ -259,6 +270,9 @@ mod tests {
         ClientFacts { no_evict: true, no_touch: true, command: String::new(), ..client() }.line(&mut line);
         let line = String::from_utf8(line).unwrap();
         assert!(line.contains(" flags=eT ") && line.contains(" cmd=NULL "), "{line}");
+        let mut line = Vec::new();
+        ClientFacts { monitors: true, queued: Some((1, 1)), ..client() }.line(&mut line);
+        assert!(String::from_utf8(line).unwrap().contains(" flags=Ox "));
         let mut line = Vec::new();
         ClientFacts { queued: Some((3, 99)), ..client() }.line(&mut line);
         let line = String::from_utf8(line).unwrap();

@@ -175,6 +175,8 @@ pub struct Refusals {
     pub query_overflows: u64,
     /// Connections closed for replies above `client-output-buffer-limit`.
     pub output_overflows: u64,
+    /// Connections closed for monitoring more than could be passed on to them.
+    pub monitor_overflows: u64,
     /// `CLIENT LIST` and `CLIENT KILL` while too many of them were under way.
     pub busy_questions: u64,
     /// Connections closed for `timeout`.
@@ -422,6 +424,7 @@ fn refusals(text: &mut Text<'_>) {
         ("refused_malformed", refused.malformed),
         ("refused_query_buffer", refused.query_overflows),
         ("refused_output_buffer", refused.output_overflows),
+        ("refused_monitor", refused.monitor_overflows),
         ("refused_busy", refused.busy_questions),
         ("refused_idle", refused.idle),
     ] {

@@ -5,7 +5,7 @@
 
 use super::{
     Command, bulk, clients, configure, counter, docs, expire, float, hash, increx, info, introspect,
-    keyspace, latency, object, once, operate, rename, save, scan, session, string, substring, throttle,
+    keyspace, latency, monitor, object, once, operate, rename, save, scan, session, string, substring, throttle,
     transaction, window,
 };
 
@@ -104,6 +104,7 @@ pub static COMMANDS: [&Command; COUNT] = [
     &info::INFO,
     &latency::LATENCY,
     &introspect::TIME,
+    &monitor::MONITOR,
     &save::SAVE,
     &save::BGSAVE,
     &save::BGREWRITEAOF,
@@ -118,7 +119,7 @@ pub static COMMANDS: [&Command; COUNT] = [
     &introspect::HOST,
 ];
 
-const COUNT: usize = 105;
+const COUNT: usize = 106;
 
 /// The commands a client may see: all but the guards.
 pub fn visible() -> impl Iterator<Item = &'static Command> {

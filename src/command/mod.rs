@@ -40,6 +40,7 @@ pub mod keyspace;
 pub mod latency;
 mod listing;
 pub mod lookup;
+pub mod monitor;
 pub mod object;
 pub mod once;
 pub mod operate;
@@ -382,6 +383,8 @@ pub trait Host {
     fn save_at_end(&mut self, save: Option<bool>);
     /// Begins to end the server. False: that is not for clients to do.
     fn shut_down(&mut self) -> bool;
+    /// A request of a transaction was executed, for those who monitor.
+    fn show(&mut self, command: &'static Command, args: Args<'_>);
 }
 
 /// Why `CONFIG SET` refused.

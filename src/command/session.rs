@@ -22,6 +22,8 @@ pub struct Session {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH ON`: shown by `CLIENT LIST`; keys have no access time here.
     pub no_touch: bool,
+    /// It is shown what the server executes (`MONITOR`).
+    pub monitors: bool,
     /// Which replies it does not want.
     pub silence: Silence,
     /// What the client said of itself; absent for a client that said nothing.
@@ -39,6 +41,7 @@ impl Session {
             authenticated,
             no_evict: false,
             no_touch: false,
+            monitors: false,
             silence: Silence::None,
             identity: None,
             transaction: None,
@@ -318,6 +321,7 @@ fn reset(call: &mut Call<'_>) -> Outcome {
     session.set_name(b"");
     session.no_evict = false;
     session.no_touch = false;
+    session.monitors = false;
     if session.silence != Silence::Now {
         session.silence = Silence::None;
     }

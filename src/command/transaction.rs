@@ -222,6 +222,11 @@ fn exec(call: &mut Call<'_>) -> Outcome {
     }
     held.mark(call.effects.end());
     call.wait = call.wait.max(held.changed());
+    // Its segments are nobody's business any more: showing takes its time.
+    drop(held);
+    for (command, args) in queue.iter() {
+        call.host.show(command, args);
+    }
     Outcome::Done
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::batch::{Request, Stop};
 use super::host::CallHost;
 use super::mailbox::{Counts, Shared};
+use super::monitor::Gathering;
 use super::pause::Waiting;
 use super::scribe::{Changes, Desk, Extent, Space};
 use super::timing::Timing;
@@ -13,6 +14,7 @@ use crate::buffer::outgoing::{OutPool, Outgoing};
 use crate::buffer::witness;
 use crate::command::client_list::Question;
 use crate::command::flow::Silence;
+use crate::command::monitor::bars;
 use crate::command::queue::{Admission, Queue};
 use crate::command::resolve::{Refusal, permit, resolve};
 use crate::command::texts::{LOADING, MISCONF};
@@ -82,6 +84,9 @@ impl Worker {
             }
             let (bytes, question) = self.execute_batches(token.slot as usize, &mut input[used..]);
             used += bytes;
+            if self.monitoring.watching {
+                self.send_many_lines();
+            }
             let goes_on = question.is_some_and(|question| self.ask(token, question));
             if !goes_on {
                 return used;
@@ -111,6 +116,7 @@ impl Worker {
             desk: &mut self.desk,
             ring: shared.ring(),
             timing: &mut self.timing,
+            gathering: self.monitoring.gathering(),
         };
         let why = 'batches: loop {
             let budget = limits::TURN_BYTES.saturating_sub(connection.turn_bytes as usize);
@@ -278,6 +284,8 @@ pub(super) struct Scene<'a> {
     pub(super) ring: Option<&'a Ring>,
     /// What commands are timed with.
     pub(super) timing: &'a mut Timing,
+    /// Where lines for those who monitor go, if there are any.
+    pub(super) gathering: Option<&'a mut Gathering>,
 }
 
 impl Scene<'_> {
@@ -332,7 +340,11 @@ impl Scene<'_> {
         outgoing: &mut Outgoing,
     ) -> Outcome {
         let muted = connection.session.silence.mutes();
+        let before = self.lines();
         let outcome = self.dispatch(connection, request, args, now, outgoing);
+        if let Some(before) = before {
+            self.show_refused(&connection.client, args, before);
+        }
         let mark = self.timing.take_mark();
         match outcome {
             Outcome::Done | Outcome::Close if muted => {
@@ -396,6 +408,9 @@ impl Scene<'_> {
         if let Some(errno) = self.desk.refused() {
             let text = no_space(command, errno);
             return self.reject(connection, command, outgoing, |reply| reply.error_parts(text));
+        }
+        if let Some(text) = bars(&connection.session, command) {
+            return self.reject(connection, command, outgoing, |reply| reply.error(text));
         }
         match connection.session.admit(command, &args, self.limits.query_buffer) {
             Admission::Run => self.call(connection, command, args, (request.hash, now), outgoing, None),
@@ -522,7 +537,11 @@ impl Scene<'_> {
             reload: &mut self.reload,
             timing: self.timing,
             meters,
+            gathering: self.gathering.as_deref_mut(),
         };
+        // Of a request in parts the first is shown.
+        let declared = parts.as_ref().map(|parts| parts.count);
+        let shown = parts.as_ref().is_none_or(|parts| parts.done == 1);
         let mut tally = Tally::default();
         let mut call = Call {
             command,
@@ -554,6 +573,9 @@ impl Scene<'_> {
         self.counts.misses += tally.misses;
         self.counts.wrong_passwords += tally.wrong_passwords;
         self.counts.unauthenticated += tally.unauthenticated;
+        if let Some(gathering) = self.gathering.as_deref_mut().filter(|_| shown) {
+            gathering.add(&connection.client, command, args, declared);
+        }
         if muted {
             self.pool.errors.take_from(&mut unwanted.0);
             self.forget_reply(connection, outgoing);

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::timing::Timing;
+use super::monitor::Gathering;
 use super::{Counts, Message, Readings, Shared};
 use crate::command::client_list::ClientFacts;
 use crate::command::glob::{self, Case};
@@ -39,6 +40,8 @@ pub(super) struct CallHost<'a> {
     pub(super) timing: &'a mut Timing,
     /// The worker's meters of commands.
     pub(super) meters: &'a Meters,
+    /// Where lines for those who monitor go.
+    pub(super) gathering: Option<&'a mut Gathering>,
 }
 
 impl Host for CallHost<'_> {
@@ -211,6 +214,12 @@ impl Host for CallHost<'_> {
     fn shut_down(&mut self) -> bool {
         self.shared.stop()
     }
+
+    fn show(&mut self, command: &'static Command, args: Args<'_>) {
+        if let Some(gathering) = self.gathering.as_deref_mut() {
+            gathering.add(self.client, command, args, None);
+        }
+    }
 }
 
 /// Everything that was refused, by kind.
@@ -230,6 +239,7 @@ fn refusals(counts: &Counts) -> Refusals {
         malformed: counts.malformed,
         query_overflows: counts.query_overflows,
         output_overflows: counts.output_overflows,
+        monitor_overflows: counts.monitor_overflows,
         busy_questions: counts.busy_questions,
         idle: counts.idle,
     }
@@ -268,6 +278,7 @@ fn facts_of(session: &Session, client: &Client, now_ms: u64) -> ClientFacts {
         idle_s: now_ms.saturating_sub(client.active_ms) / 1000,
         no_evict: session.no_evict,
         no_touch: session.no_touch,
+        monitors: session.monitors,
         queued: session.queue().map(|queue| (queue.len(), queue.memory())),
         closing: false,
         query_bytes: 0,

@@ -16,6 +16,7 @@ use crate::table::Table;
 use crate::table::effect::Lsn;
 
 use super::journaling::Journal;
+use super::monitor::{Executed, Feed};
 use super::pause::Pause;
 use super::saving::Saves;
 
@@ -59,6 +60,8 @@ pub enum Message {
     Saved,
     /// More changes are safe: replies that waited for them may leave.
     Durable,
+    /// What another worker executed, for those who monitor here.
+    Executed(Executed),
     /// Accept no more, serve what has arrived, end.
     Drain,
     /// End without waiting.
@@ -90,6 +93,7 @@ pub struct Post {
     rung: AtomicBool,
     /// The worker has replies that wait until what they show is safe.
     expects: AtomicBool,
+    pub(super) feed: Feed,
     /// Connections it serves or has been dealt.
     pub connections: AtomicUsize,
     /// Its counters.
@@ -120,6 +124,7 @@ impl Post {
             bell,
             rung: AtomicBool::new(false),
             expects: AtomicBool::new(false),
+            feed: Feed::default(),
             connections: AtomicUsize::new(0),
             stats: Stats::default(),
             readings: Readings::default(),
@@ -284,6 +289,8 @@ stats! {
     idle,
     /// Connections closed for unsent replies above `client-output-buffer-limit`.
     output_overflows,
+    /// Connections closed for monitoring more than could be passed on to them.
+    monitor_overflows,
     /// Requests that were worked off while they arrived.
     streamed,
     /// Connections closed for a request above `client-query-buffer-limit`.

@@ -20,7 +20,7 @@ impl Worker {
         if !self.throttled.is_empty() || at_once {
             at_most(0);
         }
-        if !self.outbox.is_empty() || !self.unwritten.is_empty() {
+        if !self.outbox.is_empty() || !self.unwritten.is_empty() || self.monitoring.waits() {
             at_most(1);
         }
         if let Some(ms) = self.table_wait_ms() {
@@ -99,6 +99,7 @@ impl Worker {
             self.idle_at = if self.idle_at + 1 < self.slots { self.idle_at + 1 } else { 0 };
             let now_ms = self.now_ms;
             if let Some(connection) = self.connections.get_mut(self.idle_at)
+                && !connection.session.monitors
                 && now_ms.saturating_sub(connection.client.active_ms) >= idle_ms
             {
                 log::debug!("closing idle client id={}", connection.session.id);

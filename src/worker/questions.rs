@@ -34,14 +34,20 @@ pub(super) struct Questions {
 impl Worker {
     /// Asks all workers. True: the answer is there already and encoded; false: the connection waits.
     pub(super) fn ask(&mut self, token: Token, question: Question) -> bool {
+        if question.kind == QuestionKind::Monitor {
+            self.expect_monitor();
+        }
         let (matched, lines) = self.answer(&question, Some(token));
         let others = self.shared.posts.len() - 1;
         if others == 0 {
-            self.conclude_pending(token, |reply| question.answer(matched, &lines, reply));
+            self.conclude_question(token, &question, matched, &lines);
             return self.get(token).is_some_and(|connection| connection.runnable());
         }
         if self.questions.open.len() >= limits::QUESTIONS {
             self.counts.busy_questions += 1;
+            if question.kind == QuestionKind::Monitor {
+                self.lose_monitor();
+            }
             self.conclude_pending(token, |reply| {
                 reply.error("ERR too many questions about clients are under way, try again");
             });
@@ -63,6 +69,10 @@ impl Worker {
     /// What this worker's connections have to say to a question: how many match, and their lines. Those to be
     /// killed are closed; the one that asks (`asker`) only behind its reply.
     pub(super) fn answer(&mut self, question: &Question, asker: Option<Token>) -> (u64, Vec<u8>) {
+        if question.kind == QuestionKind::Monitor {
+            self.begin_watching();
+            return (0, Vec::new());
+        }
         let mut matched = 0;
         let mut lines = Vec::new();
         let mut killed = Vec::new();
@@ -75,6 +85,7 @@ impl Worker {
             let token = token_of(slot, connection);
             match question.kind {
                 QuestionKind::List => facts.line(&mut lines),
+                QuestionKind::Monitor => unreachable!("it asks nothing of connections"),
                 QuestionKind::Kill { .. } if asker == Some(token) => connection.phase = Phase::Finishing,
                 QuestionKind::Kill { .. } => {
                     connection.phase = Phase::Closing;
@@ -117,8 +128,18 @@ impl Worker {
         let Open { question, token, matched, lines, .. } = self.questions.open.remove(slot);
         if let Some(connection) = self.get(token) {
             connection.pending = false;
-            self.conclude_pending(token, |reply| question.answer(matched, &lines, reply));
+            self.conclude_question(token, &question, matched, &lines);
             self.resume(token);
+        } else if question.kind == QuestionKind::Monitor {
+            self.lose_monitor();
+        }
+    }
+
+    /// Encodes the answer to a question, and does what it was asked for.
+    fn conclude_question(&mut self, token: Token, question: &Question, matched: u64, lines: &[u8]) {
+        self.conclude_pending(token, |reply| question.answer(matched, lines, reply));
+        if question.kind == QuestionKind::Monitor {
+            self.begin_monitor(token);
         }
     }
 }

@@ -13,6 +13,7 @@
 use super::execute::{Scene, no_space};
 use super::scribe::{Desk, Extent, Space};
 use super::{Shared, Token, Worker, token_of};
+use crate::command::monitor::bars;
 use crate::command::resolve::{foresee, long_key, long_key_error, permit};
 use crate::command::texts::MISCONF;
 use crate::command::{Command, Flags, Now, Parts};
@@ -67,27 +68,30 @@ impl Worker {
         let seen = Args::new(carry, spans, spans.len());
         let foreseen = foresee(&seen, declared);
         let stream = match foreseen {
-            Ok(Some(command)) => match permit(&connection.session, command) {
-                Err(text) => {
-                    counts.unauthenticated += 1;
-                    Stream::Refused(encoded(|reply| reply.error(text)))
+            Ok(Some(command)) => {
+                match permit(&connection.session, command).map(|()| bars(&connection.session, command)) {
+                    Err(text) => {
+                        counts.unauthenticated += 1;
+                        Stream::Refused(encoded(|reply| reply.error(text)))
+                    }
+                    Ok(Some(text)) => Stream::Refused(encoded(|reply| reply.error(text))),
+                    // What waits for its transaction is held.
+                    Ok(None) if command.flags.has(Flags::STREAMS) && connection.session.queue().is_none() => {
+                        let parts = Parts { count: declared, done: 1, ..Parts::default() };
+                        let refusal = lacking(&mut self.desk, &self.shared, command, carry.len());
+                        refusal.map_or(Stream::Parts { command, parts }, Stream::Refused)
+                    }
+                    Ok(None) if declared <= limits.max_args => {
+                        connection.framing.hold();
+                        return false;
+                    }
+                    Ok(None) => {
+                        let token = token_of(slot, connection);
+                        self.refuse_malformed(token, ProtocolError::InvalidCount, "");
+                        return false;
+                    }
                 }
-                // What waits for its transaction is held.
-                Ok(()) if command.flags.has(Flags::STREAMS) && connection.session.queue().is_none() => {
-                    let parts = Parts { count: declared, done: 1, ..Parts::default() };
-                    let refusal = lacking(&mut self.desk, &self.shared, command, carry.len());
-                    refusal.map_or(Stream::Parts { command, parts }, Stream::Refused)
-                }
-                Ok(()) if declared <= limits.max_args => {
-                    connection.framing.hold();
-                    return false;
-                }
-                Ok(()) => {
-                    let token = token_of(slot, connection);
-                    self.refuse_malformed(token, ProtocolError::InvalidCount, "");
-                    return false;
-                }
-            },
+            }
             Ok(None) => return false,
             Err(refusal) => {
                 counts.note_refused(&refusal);
@@ -232,6 +236,7 @@ impl Worker {
                 desk: &mut self.desk,
                 ring: shared.ring(),
                 timing: &mut self.timing,
+                gathering: self.monitoring.gathering(),
             };
             scene.run_part(connection, command, parts, (args, last), now);
             parts.done += executed;

@@ -1,5 +1,6 @@
 //! The core without sockets: a test plays the engine, and time stands still unless it says otherwise.
 
+mod monitor;
 mod strangers;
 mod stream;
 

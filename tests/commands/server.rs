@@ -158,6 +158,8 @@ impl Host for StubHost {
         self.ended = true;
         true
     }
+
+    fn show(&mut self, _: &'static Command, _: Args<'_>) {}
 }
 
 pub(crate) fn client(id: u64, name: &[u8]) -> ClientFacts {
@@ -171,6 +173,7 @@ pub(crate) fn client(id: u64, name: &[u8]) -> ClientFacts {
         idle_s: 0,
         no_evict: false,
         no_touch: false,
+        monitors: false,
         queued: None,
         closing: false,
         query_bytes: 0,

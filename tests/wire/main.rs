@@ -75,6 +75,7 @@ mod latency;
 mod library;
 mod lifecycle;
 mod memory;
+mod monitor;
 mod ours;
 mod protocol_cases;
 mod session;

@@ -16,7 +16,7 @@ on_every_engine![
 pub(crate) const REFUSED: &str = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
 
 /// A field of `INFO` that is a number.
-fn figure(client: &mut Client, name: &str) -> u64 {
+pub(crate) fn figure(client: &mut Client, name: &str) -> u64 {
     info(client, &[])[name].parse().expect("it is a number")
 }
 

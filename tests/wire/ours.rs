@@ -21,6 +21,7 @@ on_every_engine![
     memory_is_told_of_inside_transactions,
     our_commands_are_refused_without_memory,
     a_batch_is_not_queued_without_memory,
+    a_huge_request_is_shown_in_part,
     only_database_zero_exists,
     keys_are_bounded,
     values_are_bounded,
@@ -330,6 +331,22 @@ fn a_batch_is_not_queued_without_memory(engine: Engine) {
     client.talk("> CONFIG SET maxmemory 1\n< +OK\n> MULTI\n< +OK");
     client.ask_words("MINCRONCE token 1000 n 1", REFUSED);
     client.talk("> EXEC\n< -EXECABORT Transaction discarded because of previous errors.\n> GET n\n< $-1");
+}
+
+fn a_huge_request_is_shown_in_part(engine: Engine) {
+    let server = Server::start(engine);
+    let (mut monitor, mut client) = (server.connect(), server.connect());
+    monitor.talk("> MONITOR\n< +OK");
+    let mut arguments = vec!["EXISTS".to_owned()];
+    arguments.extend((0..100_000).map(|number| format!("key:{number}")));
+    client.send(request(&arguments));
+    client.expect(":0\r\n");
+    let line = monitor.line();
+    assert!(line.contains("] \"exists\" \"key:0\" \"key:1\" "), "{line}");
+    let rest = line.rsplit_once(" \"... (").and_then(|(_, rest)| rest.strip_suffix(" more arguments)\""));
+    let rest: usize = rest.and_then(|rest| rest.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+    assert_eq!(line.matches("\"key:").count() + rest, 100_000);
+    assert!(line.len() < 70_000, "{} bytes", line.len());
 }
 
 fn only_database_zero_exists(engine: Engine) {
