@@ -11,6 +11,7 @@ mod linked;
 mod listen;
 mod loading;
 mod persistence;
+mod rewrite;
 mod settings;
 mod snapshots;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tallyring::clock::Clock;
-use tallyring::command::{ConfigError, Now};
+use tallyring::command::{ConfigError, Now, RewriteError};
 use tallyring::connection::Peer;
 use tallyring::limits::Limits;
 use tallyring::table::Table;
@@ -73,6 +73,10 @@ impl Settings for Defaults {
 
     fn set(&self, _: &[(&[u8], &[u8])]) -> Result<(), ConfigError> {
         Ok(())
+    }
+
+    fn rewrite(&self) -> Result<(), RewriteError> {
+        Err(RewriteError::NoFile)
     }
 
     fn has_password(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tallyring::clock::Clock;
-use tallyring::command::{ConfigError, Now};
+use tallyring::command::{ConfigError, Now, RewriteError};
 use tallyring::limits::{self, Limits};
 use tallyring::table::{Table, Value};
 use tallyring::worker::{Identity, Post, Settings, Shared, Worker};
@@ -37,6 +37,10 @@ impl Settings for Fixed {
 
     fn set(&self, _: &[(&[u8], &[u8])]) -> Result<(), ConfigError> {
         Ok(())
+    }
+
+    fn rewrite(&self) -> Result<(), RewriteError> {
+        Err(RewriteError::NoFile)
     }
 
     fn has_password(&self) -> bool {

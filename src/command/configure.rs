@@ -2,11 +2,11 @@
 //! accept is the host's business.
 
 use super::texts::{SYNTAX, quotable};
-use super::{Argument, Call, Command, ConfigError, Docs, Flags, Keys, Outcome, help};
+use super::{Argument, Call, Command, ConfigError, Docs, Flags, Keys, Outcome, RewriteError, help};
 
 /// `CONFIG`
 pub static CONFIG: Command = Command {
-    subcommands: &[GET, SET, RESETSTAT, help::help_of("5.0.0", "server", &[])],
+    subcommands: &[GET, SET, REWRITE, RESETSTAT, help::help_of("5.0.0", "server", &[])],
     ..help::container("config", "Commands about the server's directives.", "2.0.0", "server")
 };
 
@@ -49,6 +49,26 @@ const SET: Command = Command {
         .many()],
     },
     run: set,
+    subcommands: &[],
+};
+
+const REWRITE: Command = Command {
+    name: "rewrite",
+    arity: 2,
+    // It writes to the disk, for which no transaction can wait with its keys locked.
+    flags: OPERATES.and(Flags::LATER),
+    keys: Keys::NONE,
+    access: &[],
+    categories: &[],
+    tips: &[],
+    docs: Docs {
+        summary: "Writes the directives into the file that the server was started with.",
+        since: "2.8.0",
+        group: "server",
+        complexity: "O(N) with N lines of the file",
+        arguments: &[],
+    },
+    run: rewrite,
     subcommands: &[],
 };
 
@@ -114,6 +134,17 @@ fn refuse(call: &mut Call<'_>, name: &str, reason: &str) {
     call.reply.error_parts(
         ["ERR CONFIG SET failed (possibly related to argument '", name, "') - ", reason].map(str::as_bytes),
     );
+}
+
+fn rewrite(call: &mut Call<'_>) -> Outcome {
+    match call.host.config_rewrite() {
+        Ok(()) => call.reply.ok(),
+        Err(RewriteError::NoFile) => call.reply.error("ERR The server is running without a config file"),
+        Err(RewriteError::Failed(reason)) => {
+            call.reply.error_parts([b"ERR Rewriting config file: ".as_slice(), reason.as_bytes()]);
+        }
+    }
+    Outcome::Done
 }
 
 fn resetstat(call: &mut Call<'_>) -> Outcome {

@@ -354,6 +354,8 @@ pub trait Host {
     fn config_get(&self, patterns: &[&[u8]], found: &mut dyn FnMut(&str, &str));
     /// Sets directives, all or none. The error names the directive at fault, and why.
     fn config_set(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<(), ConfigError>;
+    /// Writes the directives into the configuration file.
+    fn config_rewrite(&mut self) -> Result<(), RewriteError>;
     /// Checks a password of the default user. `None`: no password is set.
     fn check_password(&self, password: &[u8]) -> Option<bool>;
     /// Sets the counters of `INFO`'s stats section to zero, and forgets what commands took.
@@ -400,6 +402,15 @@ pub enum ConfigError {
     Duplicate(String),
     /// The value does not do; the reason is in the second field.
     Invalid(String, String),
+}
+
+/// Why `CONFIG REWRITE` failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RewriteError {
+    /// The server was started without a configuration file.
+    NoFile,
+    /// The file cannot be written; the reason.
+    Failed(String),
 }
 
 /// One command on its way: what it was given and where its reply goes.

@@ -14,6 +14,7 @@ mod directive;
 mod error;
 mod foreign;
 mod kind;
+mod rewrite;
 mod source;
 mod table;
 mod value;
@@ -216,7 +217,9 @@ impl Config {
         config.force_rung = force_rung;
         config.has_an_engine_for_its_flags()?;
         // Without a working directory a relative path stays what it is.
-        config.file = file.map(|path| std::path::absolute(&path).unwrap_or_else(|_| path.into()));
+        config.file = file
+            .filter(|path| path != "-")
+            .map(|path| std::path::absolute(&path).unwrap_or_else(|_| path.into()));
         Ok(if check_only { Invocation::CheckOnly(config) } else { Invocation::Run(config) })
     }
 

@@ -40,6 +40,16 @@ pub(super) fn read(path: &str, lines: &mut Vec<Line>) -> Result<(), ConfigError>
     parse(shown, &text, 0, lines)
 }
 
+/// The lines of a file's text, and of those it includes. What cannot be read is left out.
+pub(super) fn read_leniently(text: &[u8]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for raw in text.split(|byte| *byte == b'\n') {
+        // One line at a time: an error ends the line it is in.
+        let _unreadable = parse("", raw, 0, &mut lines);
+    }
+    lines
+}
+
 /// Adds a line from the command line, or what it includes.
 pub(super) fn push(line: Line, lines: &mut Vec<Line>) -> Result<(), ConfigError> {
     follow(line, 0, lines)

@@ -1,9 +1,11 @@
 //! The directives while the server runs: read by workers, changed by `CONFIG SET`.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
+
+use nix::errno::Errno;
 
 use crate::admin::Access;
-use crate::command::ConfigError;
+use crate::command::{ConfigError, RewriteError};
 use crate::config::{Config, SetError};
 use crate::limits::Limits;
 use crate::logging;
@@ -13,11 +15,13 @@ use crate::worker::Settings;
 #[derive(Debug)]
 pub(super) struct Directives {
     config: RwLock<Config>,
+    /// Held while the configuration file is written anew.
+    file: Mutex<()>,
 }
 
 impl Directives {
     pub(super) fn new(config: Config) -> Self {
-        Self { config: RwLock::new(config) }
+        Self { config: RwLock::new(config), file: Mutex::new(()) }
     }
 
     /// When a snapshot is to be taken.
@@ -69,6 +73,24 @@ impl Settings for Arc<Directives> {
         logging::set_level(changed.loglevel);
         *config = changed;
         Ok(())
+    }
+
+    fn rewrite(&self) -> Result<(), RewriteError> {
+        let _alone = self.file.lock().expect("no holder of this lock panics");
+        // A copy: nobody waits for the disk who only wants to read a directive.
+        let config = self.read(Config::clone);
+        let path = config.file.as_deref().ok_or(RewriteError::NoFile)?;
+        match super::rewrite::rewrite(path, |text| config.rewritten(text)) {
+            Ok(()) => {
+                log::info!("the configuration file is rewritten: {}", path.display());
+                Ok(())
+            }
+            Err(error) => {
+                log::warn!("cannot rewrite the configuration file {}: {error}", path.display());
+                let known = error.raw_os_error().map(|errno| Errno::from_raw(errno).desc().to_owned());
+                Err(RewriteError::Failed(known.unwrap_or_else(|| error.to_string())))
+            }
+        }
     }
 
     fn has_password(&self) -> bool {

@@ -11,7 +11,7 @@ use crate::command::glob::{self, Case};
 use crate::command::info::{Facts, Refusals};
 use crate::command::save::{Begun, Busy, SaveFacts, Wish};
 use crate::command::session::Session;
-use crate::command::{Command, ConfigError, Host, lookup};
+use crate::command::{Command, ConfigError, Host, RewriteError, lookup};
 use crate::connection::{Client, Connection, Peer, Phase};
 use crate::limits::{self, Limits};
 use crate::metrics::meters::{Meters, Reading};
@@ -145,6 +145,10 @@ impl Host for CallHost<'_> {
             }
         }
         Ok(())
+    }
+
+    fn config_rewrite(&mut self) -> Result<(), RewriteError> {
+        self.shared.settings.rewrite()
     }
 
     fn check_password(&self, password: &[u8]) -> Option<bool> {

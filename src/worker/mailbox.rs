@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::command::client_list::Question;
-use crate::command::{ConfigError, Now, lookup};
+use crate::command::{ConfigError, Now, RewriteError, lookup};
 use crate::connection::Peer;
 use crate::journal::ring::Ring;
 use crate::limits::{self, Limits, SyncPolicy};
@@ -76,6 +76,8 @@ pub trait Settings: Send + Sync {
     fn get(&self, wanted: &dyn Fn(&str) -> bool, found: &mut dyn FnMut(&str, &str));
     /// Sets directives, all or none.
     fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), ConfigError>;
+    /// Writes them into the configuration file.
+    fn rewrite(&self) -> Result<(), RewriteError>;
     /// Whether a password is set.
     fn has_password(&self) -> bool;
     /// Compares a password with the one that is set, in time that does not depend on it. `None`: none is set.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Admission, Identity, Journal, Message, Post, Settings, Shared, Token, Worker};
 use crate::clock::Clock;
-use crate::command::{ConfigError, Now};
+use crate::command::{ConfigError, Now, RewriteError};
 use crate::connection::{End, Peer, Wants};
 use crate::journal::ring::stand_in;
 use crate::limits::{self, Limits, SyncPolicy};
@@ -31,6 +31,10 @@ impl Settings for Fixed {
 
     fn set(&self, _: &[(&[u8], &[u8])]) -> Result<(), ConfigError> {
         Ok(())
+    }
+
+    fn rewrite(&self) -> Result<(), RewriteError> {
+        Err(RewriteError::NoFile)
     }
 
     fn has_password(&self) -> bool {

@@ -34,6 +34,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "buffer::trim",
             // What it answers `CONFIG SET` with, and the time the process started.
             "command::ConfigError",
+            "command::RewriteError",
             "command::Now",
             // The names of commands that it tells figures of.
             "command::lookup",

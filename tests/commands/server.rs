@@ -8,7 +8,7 @@ use tallyring::command::queue::Admission;
 use tallyring::command::resolve::{permit, resolve};
 use tallyring::command::save::{Begun, Busy, Wish};
 use tallyring::command::session::Session;
-use tallyring::command::{Call, Command, ConfigError, Host, Now, Outcome, Parts, Tally};
+use tallyring::command::{Call, Command, ConfigError, Host, Now, Outcome, Parts, RewriteError, Tally};
 use tallyring::limits::{Limits, SPANS};
 use tallyring::metrics::meters::Reading;
 use tallyring::resp::args::{Args, Span};
@@ -101,6 +101,10 @@ impl Host for StubHost {
             None => {}
         }
         Ok(())
+    }
+
+    fn config_rewrite(&mut self) -> Result<(), RewriteError> {
+        Err(RewriteError::Failed("Permission denied".to_owned()))
     }
 
     fn check_password(&self, password: &[u8]) -> Option<bool> {

@@ -1,12 +1,12 @@
 //! The server as its clients see it: the real program is started and spoken to in bytes.
 //!
 //! Each test reads like a terminal session and is stamped on every engine that is compiled in. `server` starts
-//! the program, `client` speaks; then a file per concern. Everything but `admin`, `ours`, `examples`, `hostile`, `ladder` and `snapshots`
-//! holds for Redis 7.0.15 too:
+//! the program, `client` speaks; then a file per concern. Everything but `admin`, `ours`, `examples`, `hostile`, `ladder`,
+//! `rewrite` and `snapshots` holds for Redis 7.0.15 too:
 //!
 //! ```text
-//! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- \
-//!     --skip admin:: --skip ours:: --skip examples:: --skip hostile:: --skip ladder:: --skip snapshots:: --skip epoll_only::
+//! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- --skip admin:: \
+//!     --skip ours:: --skip examples:: --skip hostile:: --skip ladder:: --skip rewrite:: --skip snapshots:: --skip epoll_only::
 //! ```
 
 /// Stamps tests on one engine, in a module of its own.
@@ -78,6 +78,7 @@ mod memory;
 mod monitor;
 mod ours;
 mod protocol_cases;
+mod rewrite;
 mod session;
 mod snapshots;
 mod strings;

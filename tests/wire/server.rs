@@ -201,6 +201,19 @@ impl Server {
         Self::execute(command(engine, port, flags), port, flags, prepare)
     }
 
+    /// A server that is started with a configuration file alone, which says that it listens on `port`.
+    #[track_caller]
+    pub(crate) fn of_file(file: &Path, port: u16) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tallyring"));
+        command.arg(file);
+        let mut server = Self::execute(command, port, &[], &|_| {});
+        wait_until("the server answers", || {
+            assert!(server.exited().is_none(), "it did not start:\n{}", server.output());
+            answers(server.addr)
+        });
+        server
+    }
+
     /// A Redis of its own beside the server under test, as the reference.
     #[track_caller]
     pub(crate) fn reference(program: &str) -> Self {
