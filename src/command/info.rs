@@ -264,7 +264,7 @@ impl Text<'_> {
 }
 
 /// A size as people read it, in Redis' manner.
-fn human(bytes: u64) -> String {
+pub(super) fn human(bytes: u64) -> String {
     const UNITS: [(u32, &str); 5] = [(50, "P"), (40, "T"), (30, "G"), (20, "M"), (10, "K")];
     match UNITS.iter().find(|(shift, _)| bytes >> shift > 0) {
         Some((shift, unit)) => format!("{:.2}{unit}", ratio(bytes, 1 << shift)),

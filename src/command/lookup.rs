@@ -5,8 +5,8 @@
 
 use super::{
     Command, bulk, clients, configure, counter, docs, expire, float, hash, increx, info, introspect,
-    keyspace, latency, monitor, object, once, operate, rename, save, scan, session, string, substring, throttle,
-    transaction, window,
+    keyspace, latency, memory, monitor, object, once, operate, rename, save, scan, session, string,
+    substring, throttle, transaction, window,
 };
 
 /// Every command, guards included, in the order in which `COMMAND` shows them.
@@ -58,7 +58,7 @@ pub static COMMANDS: [&Command; COUNT] = [
     &scan::KEYS,
     &scan::RANDOMKEY,
     &object::OBJECT,
-    &object::MEMORY,
+    &memory::MEMORY,
     &keyspace::DBSIZE,
     &keyspace::FLUSHALL,
     &keyspace::FLUSHDB,

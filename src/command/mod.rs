@@ -40,6 +40,7 @@ pub mod keyspace;
 pub mod latency;
 mod listing;
 pub mod lookup;
+pub mod memory;
 pub mod monitor;
 pub mod object;
 pub mod once;
@@ -383,6 +384,8 @@ pub trait Host {
     fn save(&mut self, wish: Wish) -> Result<Begun, Busy>;
     /// Whether a snapshot is to be taken when the server ends; `None`: if there are rules for it.
     fn save_at_end(&mut self, save: Option<bool>);
+    /// Has freed memory given back to the system.
+    fn give_memory_back(&mut self);
     /// Begins to end the server. False: that is not for clients to do.
     fn shut_down(&mut self) -> bool;
     /// A request of a transaction was executed, for those who monitor.

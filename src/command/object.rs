@@ -1,10 +1,8 @@
-//! What is known of keys and memory beside values: `OBJECT` and `MEMORY`. Keys have no access times here.
+//! What is known of keys beside their values: `OBJECT`. Keys have no access times here.
 
 use crate::resp::encode::Encoder;
-use crate::resp::integer;
 use crate::table::Value;
 
-use super::texts::{NOT_INTEGER, SYNTAX};
 use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome, help};
 
 /// `OBJECT`
@@ -83,71 +81,6 @@ const OF_KEY: Command = Command {
 const ABOUT: Docs =
     Docs { summary: "", since: "", group: "generic", complexity: "O(1)", arguments: &[Argument::KEY] };
 
-/// `MEMORY`
-pub static MEMORY: Command = Command {
-    subcommands: &[DOCTOR, PURGE, STATS, USAGE, help::help_of("4.0.0", "server", &[])],
-    ..help::container("memory", "Commands about memory.", "4.0.0", "server")
-};
-
-const DOCTOR: Command = Command {
-    name: "doctor",
-    docs: Docs { summary: "Tells what is wrong with the use of memory, if anything.", ..SERVED },
-    run: doctor,
-    ..OF_SERVER
-};
-
-const PURGE: Command = Command {
-    name: "purge",
-    flags: Flags::NONE,
-    docs: Docs { summary: "Answers OK: freed memory goes back to the system by itself.", ..SERVED },
-    run: |call| {
-        call.reply.ok();
-        Outcome::Done
-    },
-    ..OF_SERVER
-};
-
-const STATS: Command = Command {
-    name: "stats",
-    docs: Docs { summary: "Shows what memory is used for.", ..SERVED },
-    run: stats,
-    ..OF_SERVER
-};
-
-const USAGE: Command = Command {
-    name: "usage",
-    arity: -3,
-    docs: Docs {
-        summary: "Tells how many bytes a key takes, its share of what keys have in common included.",
-        since: "4.0.0",
-        group: "server",
-        arguments: &[Argument::KEY, Argument::new("count", "integer").after("SAMPLES").maybe()],
-        ..ABOUT
-    },
-    run: usage,
-    categories: &[],
-    tips: &[],
-    ..OF_KEY
-};
-
-/// What subcommands about the whole server have in common.
-const OF_SERVER: Command = Command {
-    name: "",
-    arity: 2,
-    flags: Flags::ALL_KEYS,
-    keys: Keys::NONE,
-    access: &[],
-    categories: &[],
-    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
-    docs: SERVED,
-    run: help::bare,
-    subcommands: &[],
-};
-
-/// What their descriptions have in common.
-const SERVED: Docs =
-    Docs { summary: "", since: "4.0.0", group: "server", complexity: "O(1)", arguments: &[] };
-
 /// Replies with what is known of the value at a key, or with null.
 fn about(call: &mut Call<'_>, tell: impl FnOnce(Value<'_>, &mut Encoder<'_>)) -> Outcome {
     call.at(2, |place| {
@@ -156,79 +89,5 @@ fn about(call: &mut Call<'_>, tell: impl FnOnce(Value<'_>, &mut Encoder<'_>)) ->
             None => reply.null(),
         });
     });
-    Outcome::Done
-}
-
-fn usage(call: &mut Call<'_>) -> Outcome {
-    let mut rest = call.args.tail(3);
-    while let Some(option) = rest.next() {
-        // How many fields to look at: here they are counted as they come.
-        let samples = rest.next().filter(|_| option.eq_ignore_ascii_case(b"samples")).map(integer::parse);
-        let error = match samples {
-            Some(Some(0..)) => continue,
-            Some(None) => NOT_INTEGER,
-            Some(Some(_)) | None => SYNTAX,
-        };
-        call.reply.error(error);
-        return Outcome::Done;
-    }
-    match call.at(2, |place| place.bytes()) {
-        Some(bytes) => call.reply.count(bytes),
-        None => call.reply.null(),
-    }
-    Outcome::Done
-}
-
-fn stats(call: &mut Call<'_>) -> Outcome {
-    let figures = call.figures();
-    let facts = call.host.facts(figures);
-    let (used, data) = (facts.used_memory, facts.used_memory_dataset);
-    let keys = facts.keys as u64;
-    let counts = [
-        ("peak.allocated", facts.used_memory_peak),
-        ("total.allocated", used),
-        ("startup.allocated", facts.used_memory_startup),
-        ("replication.backlog", 0),
-        ("clients.slaves", 0),
-        ("clients.normal", used.saturating_sub(facts.used_memory_startup).saturating_sub(data)),
-        ("cluster.links", 0),
-        ("aof.buffer", 0),
-        ("lua.caches", 0),
-        ("functions.caches", 0),
-        ("overhead.total", used.saturating_sub(data)),
-        ("keys.count", keys),
-        ("keys.bytes-per-key", data.checked_div(keys).unwrap_or(0)),
-        ("dataset.bytes", data),
-        ("fragmentation.bytes", facts.used_memory_rss.saturating_sub(used)),
-    ];
-    let shares = [
-        ("dataset.percentage", 100.0, data, used),
-        ("peak.percentage", 100.0, used, facts.used_memory_peak),
-        ("fragmentation", 1.0, facts.used_memory_rss, used),
-    ];
-    call.reply.map(counts.len() + shares.len());
-    for (name, count) in counts {
-        call.reply.bulk(name.as_bytes());
-        call.reply.integer(i64::try_from(count).unwrap_or(i64::MAX));
-    }
-    for (name, unit, part, whole) in shares {
-        call.reply.bulk(name.as_bytes());
-        call.reply.double(format!("{}", unit * super::info::ratio(part, whole)).as_bytes());
-    }
-    Outcome::Done
-}
-
-fn doctor(call: &mut Call<'_>) -> Outcome {
-    let figures = call.figures();
-    let facts = call.host.facts(figures);
-    let full = facts.max_memory > 0 && facts.used_memory >= facts.max_memory;
-    call.reply.verbatim(
-        *b"txt",
-        if full {
-            b"maxmemory is reached: raise it, remove keys, or give keys deadlines and set maxmemory-policy volatile-ttl."
-        } else {
-            b"No memory issue is found in this instance."
-        },
-    );
     Outcome::Done
 }

@@ -215,6 +215,10 @@ impl Host for CallHost<'_> {
         }
     }
 
+    fn give_memory_back(&mut self) {
+        self.shared.ask_for_trim();
+    }
+
     fn shut_down(&mut self) -> bool {
         self.shared.stop()
     }

@@ -23,6 +23,7 @@ pub(crate) struct StubHost {
     pub(crate) password: Option<Vec<u8>>,
     pub(crate) maxmemory: u64,
     pub(crate) resets: usize,
+    pub(crate) trims: usize,
     pub(crate) limits: Limits,
     pub(crate) pause: Option<(u64, bool)>,
     pub(crate) may_debug: bool,
@@ -42,6 +43,7 @@ impl Default for StubHost {
             password: None,
             maxmemory: 0,
             resets: 0,
+            trims: 0,
             limits: Limits::default(),
             pause: None,
             may_debug: false,
@@ -156,6 +158,10 @@ impl Host for StubHost {
 
     fn save_at_end(&mut self, save: Option<bool>) {
         self.save_at_end = Some(save);
+    }
+
+    fn give_memory_back(&mut self) {
+        self.trims += 1;
     }
 
     fn shut_down(&mut self) -> bool {

@@ -77,6 +77,6 @@ fn names_change_and_contents_do_not() {
     }
     let usage = server.ask("MEMORY USAGE to");
     assert!(usage.starts_with(':'), "{usage}");
-    assert!(server.ask("MEMORY STATS").starts_with("*36"));
+    assert!(server.ask("MEMORY STATS").starts_with("*38"));
     assert!(server.ask("MEMORY DOCTOR").starts_with('$'));
 }
