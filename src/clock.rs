@@ -48,12 +48,17 @@ impl Clock {
 
     /// Milliseconds that only grow, from an arbitrary start.
     pub fn monotonic_ms(&self) -> u64 {
+        self.monotonic_us() / 1000
+    }
+
+    /// Microseconds that only grow, from the same start.
+    pub fn monotonic_us(&self) -> u64 {
         match &self.source {
             Source::System { start, .. } => {
-                u64::try_from(start.elapsed().as_millis()).expect("half a billion years fit")
+                u64::try_from(start.elapsed().as_micros()).expect("half a million years fit")
             }
             // Relaxed: as above.
-            Source::Virtual(unix_us) => unix_us.load(Ordering::Relaxed) / 1000,
+            Source::Virtual(unix_us) => unix_us.load(Ordering::Relaxed),
         }
     }
 

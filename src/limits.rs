@@ -224,6 +224,10 @@ pub const DRAIN_SILENCE_MS: u64 = 50;
 /// Milliseconds after which no connection is read from while the server drains.
 pub const DRAIN_TALK_MS: u64 = 1_000;
 
+/// Bytes of the slow log. Its entries have a few hundred each, 5 KiB at most, and an operator who keeps a million of them means
+/// the small ones.
+pub const SLOW_LOG_BYTES: usize = 64 * 1024 * 1024;
+
 /// Seconds that a drain may take before connections are cut.
 pub const DRAIN_SECONDS: u64 = 4;
 
@@ -289,8 +293,12 @@ pub struct Limits {
     pub local_only: bool,
     /// Histograms of what commands take are kept (`latency-tracking`).
     pub tracks_latency: bool,
-    /// Nanoseconds from which on a command is slow (`slowlog-log-slower-than`), `u64::MAX` = never.
-    pub slow_ns: u64,
+    /// Microseconds from which on a command enters the slow log (`slowlog-log-slower-than`); `None`: none does.
+    pub slow_log_us: Option<u64>,
+    /// Entries that the slow log keeps (`slowlog-max-len`).
+    pub slow_log_entries: usize,
+    /// Milliseconds from which on an event is noted by the latency monitor (`latency-monitor-threshold`), 0 = none is.
+    pub monitor_ms: u64,
 }
 
 impl Limits {
@@ -298,6 +306,13 @@ impl Limits {
     #[inline]
     pub fn refuse_unsent(&self, bytes: usize) -> bool {
         self.output_buffer > 0 && bytes > self.output_buffer
+    }
+
+    /// Nanoseconds from which on a command is slow, be it for the slow log or for the latency monitor.
+    pub fn slow_ns(&self) -> u64 {
+        let log = self.slow_log_us.map_or(u64::MAX, |us| us.saturating_mul(1_000));
+        let monitor = if self.monitor_ms == 0 { u64::MAX } else { self.monitor_ms.saturating_mul(1_000_000) };
+        log.min(monitor)
     }
 }
 
@@ -318,7 +333,25 @@ impl Default for Limits {
             keepalive_seconds: 300,
             local_only: true,
             tracks_latency: true,
-            slow_ns: 10_000_000,
+            slow_log_us: Some(10_000),
+            slow_log_entries: 128,
+            monitor_ms: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Limits;
+
+    #[test]
+    fn slow_is_what_is_above_the_lower_threshold() {
+        let slow_ns =
+            |slow_log_us, monitor_ms| Limits { slow_log_us, monitor_ms, ..Limits::default() }.slow_ns();
+        assert_eq!(slow_ns(Some(10_000), 0), 10_000_000);
+        assert_eq!(slow_ns(Some(10_000), 5), 5_000_000);
+        assert_eq!(slow_ns(Some(0), 5), 0);
+        assert_eq!(slow_ns(None, 5), 5_000_000);
+        assert_eq!(slow_ns(None, 0), u64::MAX);
     }
 }

@@ -14,6 +14,7 @@ mod persistence;
 mod rewrite;
 mod settings;
 mod snapshots;
+mod syncer;
 
 use std::fmt;
 use std::os::fd::OwnedFd;

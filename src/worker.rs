@@ -17,6 +17,7 @@ mod monitor;
 mod patience;
 mod pause;
 mod questions;
+mod readings;
 mod refusals;
 mod safe;
 mod saving;
@@ -27,6 +28,7 @@ mod stream;
 mod tests;
 mod timing;
 mod upkeep;
+mod watch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,6 +43,7 @@ use crate::clock::Clock;
 use crate::command::session::Session;
 use crate::connection::{Client, Connection, Peer, Phase, Spare, Wants};
 use crate::limits::{self, Limits};
+use crate::metrics::busiest::Vote;
 use crate::resp::encode::Encoder;
 use crate::table::Sweep;
 use crate::table::effect::Lsn;
@@ -48,14 +51,16 @@ use crate::table::effect::Lsn;
 pub use admission::TOO_MANY;
 use batch::Batch;
 pub use journaling::{Journal, Rest};
-pub use mailbox::{Bell, Counts, Dealt, Identity, Message, Post, Readings, Settings, Shared, Stats};
+pub use mailbox::{Bell, Counts, Dealt, Identity, Message, Post, Settings, Shared, Stats};
 pub use monitor::Executed;
 use monitor::Monitoring;
 use pause::Waiting;
 use questions::Questions;
+pub use readings::Readings;
 pub use saving::{Begun, Busy, Running, SaveFacts, Saves, Wish};
 use scribe::Desk;
 use timing::Timing;
+pub use watch::{Slow, Watch};
 
 /// Names one connection of one worker, for as long as it lives and not a moment longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +168,8 @@ pub struct Worker {
     idle_due_ms: u64,
     counts: Counts,
     timing: Timing,
+    /// Who sends most commands.
+    vote: Vote,
     turn: u32,
     now_ms: u64,
     draining: bool,
@@ -216,6 +223,7 @@ impl Worker {
             idle_at: 0,
             idle_due_ms: 0,
             counts: Counts::default(),
+            vote: Vote::default(),
             turn: 0,
             now_ms,
             draining: false,
@@ -315,7 +323,10 @@ impl Worker {
         self.now_ms = self.clock.monotonic_ms();
         self.turn = self.turn.wrapping_add(1);
         self.counts.turns += 1;
-        self.shared.posts[self.id].pace(self.now_ms);
+        let post = &self.shared.posts[self.id];
+        if post.pace(self.now_ms) {
+            post.readings.set_busiest(self.vote.close());
+        }
         if self.monitoring.watching {
             self.begin_watched_turn();
         }

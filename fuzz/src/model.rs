@@ -32,6 +32,7 @@ pub const NOT_MODELLED: &[&str] = &[
     "role",
     "save",
     "shutdown",
+    "slowlog",
     "time",
     "wait",
     "waitaof",

@@ -8,6 +8,8 @@ use std::fmt::Write;
 use super::save::SaveFacts;
 use super::session::SERVER_VERSION;
 use super::{Argument, Call, Command, Docs, Flags, Host, Keys, Outcome};
+use crate::metrics::busiest::Busiest;
+use crate::metrics::syncs::JournalFacts;
 use crate::table::Census;
 
 /// `INFO [section …]`
@@ -120,6 +122,10 @@ pub struct Facts {
     pub loading: bool,
     /// How saving stands.
     pub saving: SaveFacts,
+    /// How syncing stands.
+    pub journal: JournalFacts,
+    /// The kernel's name of the disk that the journal is on, empty where it does not say.
+    pub disk: String,
     /// Seconds of system time of the process.
     pub cpu_sys_s: f64,
     /// Seconds of user time of the process.
@@ -134,6 +140,14 @@ pub struct Facts {
     pub system_calls: u64,
     /// Turns of the workers.
     pub turns: u64,
+    /// Turns that left keys for the next one whose deadline had passed.
+    pub expiry_capped: u64,
+    /// Requests that were executed part by part while they arrived.
+    pub streamed: u64,
+    /// Who sent most of the commands of the last second.
+    pub busiest: Busiest,
+    /// Times the completion queue overflowed.
+    pub overflows: u64,
     /// Times a receive found no free block.
     pub starved: u64,
     /// Receive blocks of all workers that hold nobody's bytes.
@@ -371,7 +385,22 @@ fn persistence(text: &mut Text<'_>) {
         text.field("aof_current_size", saving.current_bytes);
         text.field("aof_base_size", saving.base_bytes);
         text.zeros(&["aof_pending_rewrite"]);
+        syncs(text);
     }
+}
+
+/// How the journal's syncs go: first in Redis' words, then in ours.
+fn syncs(text: &mut Text<'_>) {
+    let journal = &text.facts.journal;
+    text.field("aof_buffer_length", journal.unwritten_bytes);
+    text.field("aof_pending_bio_fsync", u8::from(journal.syncing));
+    text.field("aof_delayed_fsync", journal.delayed);
+    text.field("aof_last_fsync_us", journal.last_us);
+    text.field("journal_syncs", journal.syncs);
+    text.field("journal_sync_p99_us", journal.p99_us);
+    text.field("journal_sync_max_us", journal.max_us);
+    text.field("journal_lag_bytes", journal.lag_bytes);
+    text.field("journal_lag_ms", journal.lag_ms);
 }
 
 fn stats(text: &mut Text<'_>) {
@@ -388,7 +417,8 @@ fn stats(text: &mut Text<'_>) {
     text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     text.field("expired_keys", facts.expired_keys);
     text.field("expired_stale_perc", "0.00");
-    text.zeros(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
+    text.field("expired_time_cap_reached_count", facts.expiry_capped);
+    text.zeros(&["expire_cycle_cpu_milliseconds"]);
     text.field("evicted_keys", facts.evicted_keys);
     text.zeros(&["evicted_clients", "total_eviction_exceeded_time"]);
     text.field("keyspace_hits", facts.keyspace_hits);

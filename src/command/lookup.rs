@@ -5,8 +5,8 @@
 
 use super::{
     Command, bulk, clients, configure, counter, docs, expire, float, hash, increx, info, introspect,
-    keyspace, latency, memory, monitor, object, once, operate, rename, save, scan, session, string,
-    substring, throttle, transaction, window,
+    keyspace, latency, memory, monitor, object, once, operate, rename, save, scan, session, slowlog,
+    string, substring, throttle, transaction, window,
 };
 
 /// Every command, guards included, in the order in which `COMMAND` shows them.
@@ -102,6 +102,7 @@ pub static COMMANDS: [&Command; COUNT] = [
     &configure::CONFIG,
     &docs::COMMAND,
     &info::INFO,
+    &slowlog::SLOWLOG,
     &latency::LATENCY,
     &introspect::TIME,
     &monitor::MONITOR,
@@ -119,7 +120,7 @@ pub static COMMANDS: [&Command; COUNT] = [
     &introspect::HOST,
 ];
 
-const COUNT: usize = 106;
+const COUNT: usize = 107;
 
 /// The commands a client may see: all but the guards.
 pub fn visible() -> impl Iterator<Item = &'static Command> {

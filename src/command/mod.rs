@@ -11,7 +11,9 @@
 use std::iter::Take;
 
 use crate::limits::Limits;
+use crate::metrics::events::Events;
 use crate::metrics::meters::Reading;
+use crate::metrics::slowlog::SlowLog;
 use crate::resp::args::{Args, ArgsIter};
 use crate::resp::codes::Codes;
 use crate::resp::encode::Encoder;
@@ -25,11 +27,13 @@ pub mod configure;
 pub mod counter;
 pub mod describe;
 pub mod docs;
+mod doctor;
 mod expiration;
 pub mod expire;
 pub mod float;
 pub mod flow;
 pub mod glob;
+mod graph;
 pub mod hash;
 pub mod help;
 pub mod histogram;
@@ -47,11 +51,13 @@ pub mod once;
 pub mod operate;
 pub mod place;
 pub mod queue;
+pub mod redact;
 pub mod rename;
 pub mod resolve;
 pub mod save;
 pub mod scan;
 pub mod session;
+pub mod slowlog;
 pub mod string;
 pub mod substring;
 pub mod texts;
@@ -363,8 +369,8 @@ pub trait Host {
     fn reset_stats(&mut self);
     /// The requests of a transaction are executed next.
     fn begin_within(&mut self);
-    /// One of them was, and replied an error if it `failed`.
-    fn executed_within(&mut self, command: &'static Command, args: &Args<'_>, failed: bool);
+    /// One of them was, and replied an error if it `failed`; `name` is that of its client.
+    fn executed_within(&mut self, command: &'static Command, args: &Args<'_>, failed: bool, name: &[u8]);
     /// What commands took, since the last reset: those that were called or refused.
     fn readings(&self) -> Vec<Reading>;
     /// How often an error of each code was replied, likewise.
@@ -390,6 +396,10 @@ pub trait Host {
     fn shut_down(&mut self) -> bool;
     /// A request of a transaction was executed, for those who monitor.
     fn show(&mut self, command: &'static Command, args: Args<'_>);
+    /// What took long.
+    fn slow_log(&self) -> &SlowLog;
+    /// What the latency monitor has noted.
+    fn events(&self) -> &Events;
 }
 
 /// Why `CONFIG SET` refused.

@@ -218,7 +218,7 @@ fn exec(call: &mut Call<'_>) -> Outcome {
         let outcome = call.within(command, args, &mut held, |call| (command.run)(call));
         debug_assert!(matches!(outcome, Outcome::Done), "{} may not be queued", command.name);
         let failed = call.reply.errors() > errors;
-        call.host.executed_within(command, &args, failed);
+        call.host.executed_within(command, &args, failed, call.session.name());
     }
     held.mark(call.effects.end());
     call.wait = call.wait.max(held.changed());

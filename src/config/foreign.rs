@@ -149,7 +149,6 @@ const INERT: &[&str] = &[
     "io-threads",
     "io-threads-do-reads",
     "jemalloc-bg-thread",
-    "latency-monitor-threshold",
     "lazyfree-lazy-eviction",
     "lazyfree-lazy-expire",
     "lazyfree-lazy-server-del",

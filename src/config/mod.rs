@@ -131,6 +131,8 @@ pub struct Config {
     pub slowlog_log_slower_than: i64,
     /// Entries of the slow log.
     pub slowlog_max_len: usize,
+    /// Milliseconds from which on the latency monitor notes an event, 0 = it notes none.
+    pub latency_monitor_threshold: u64,
     /// The file that was read, as an absolute path; none: only the command line.
     pub file: Option<PathBuf>,
     /// What the operator should know about the values just read, one line each, to be logged once there is a log.
@@ -188,6 +190,7 @@ impl Default for Config {
             latency_percentiles: vec![50.0, 99.0, 99.9],
             slowlog_log_slower_than: 10_000,
             slowlog_max_len: 128,
+            latency_monitor_threshold: 0,
             file: None,
             warnings: Vec::new(),
         }
@@ -245,9 +248,10 @@ impl Config {
             keepalive_seconds: self.tcp_keepalive,
             local_only: self.protected_mode && self.requirepass.reveal().is_none(),
             tracks_latency: self.latency_tracking,
-            // A negative number: none is.
-            slow_ns: u64::try_from(self.slowlog_log_slower_than)
-                .map_or(u64::MAX, |us| us.saturating_mul(1000)),
+            // Below 0 there is only the -1 that means none.
+            slow_log_us: u64::try_from(self.slowlog_log_slower_than).ok(),
+            slow_log_entries: self.slowlog_max_len,
+            monitor_ms: self.latency_monitor_threshold,
         }
     }
 

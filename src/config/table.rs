@@ -381,9 +381,17 @@ const LOGGING: &[Directive] = &[
         default: "128",
         help: "entries that the slow log keeps",
         change: Live,
-        // An entry takes some hundred bytes: this many are a few hundred megabytes.
+        // Above some hundred thousand, `limits::SLOW_LOG_BYTES` is reached first.
         write: One(|config, word| put(&mut config.slowlog_max_len, integer(word, 0..=1_000_000))),
         show: |config| config.slowlog_max_len.to_string(),
+    },
+    Directive {
+        name: "latency-monitor-threshold",
+        default: "0",
+        help: "milliseconds from which on the latency monitor notes what took so long; 0 = it notes nothing",
+        change: Live,
+        write: One(|config, word| put(&mut config.latency_monitor_threshold, integer(word, 0..=i64::MAX))),
+        show: |config| config.latency_monitor_threshold.to_string(),
     },
 ];
 

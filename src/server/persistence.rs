@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -17,9 +18,9 @@ use crate::journal::Identity;
 use crate::journal::disk::{Failure, RealDisk};
 use crate::journal::life::{RING, boot_id, ring_bytes};
 use crate::journal::recovery::{Extent, Recovered, Report, recover_telling};
-use crate::journal::ring::{Memory, Ring, image::Image};
+use crate::journal::ring::{Memory, image::Image};
 use crate::journal::snapshot::{self, Reader, Summary};
-use crate::journal::writer::{Flush, Flushed, Settings, SyncMode, Writer};
+use crate::journal::writer::{Settings, SyncMode, Writer};
 use crate::limits::{self, SyncPolicy};
 use crate::table::effect::{Lsn, Replay};
 use crate::worker::{Journal, Rest, Shared};
@@ -30,6 +31,7 @@ use super::linked::OnRing;
 use super::loading::Progress;
 use super::settings::Directives;
 use super::snapshots::Snapshots;
+use super::syncer::{Gauge, Syncer};
 
 /// Name of the file that the next log ring is in, until all that only the last one has is in files: it may be of another
 /// length, and a process that is killed before leaves the last one as it was.
@@ -172,6 +174,9 @@ impl Data {
         let at = self.path.join(RING);
         let replaced = if survives { fs::rename(self.path.join(NEXT_RING), &at) } else { remove(&at) };
         replaced.map_err(|error| failed(format!("cannot replace {}: {error}", at.display())))?;
+        if let Some(disk) = disk_of(&self.path) {
+            shared.watch.journal.name_disk(disk);
+        }
         let (ending, orders) = (Arc::new(AtomicBool::new(false)), Arc::<Orders>::default());
         let (give, take) = channel();
         let body = {
@@ -186,6 +191,14 @@ impl Data {
         give.send(writer).map_err(|_| failed("the journal's thread has ended"))?;
         Ok(Keeper { thread, ending, orders })
     }
+}
+
+/// The kernel's name of the disk that a directory is on; `None`: it is on none, or on several.
+fn disk_of(path: &Path) -> Option<String> {
+    let device = fs::metadata(path).ok()?.dev();
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let told = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/uevent")).ok()?;
+    told.lines().find_map(|line| line.strip_prefix("DEVNAME=")).map(str::to_owned)
 }
 
 /// Removes a file, if it is there.
@@ -282,61 +295,6 @@ const STEP_MS: u64 = 10;
 /// Milliseconds for which it waits while nothing is appended.
 const IDLE_MS: u64 = 1000;
 
-/// A thread that syncs while the journal's thread goes on writing.
-struct Syncer {
-    give: SyncSender<Flush<RealDisk>>,
-    take: Receiver<Flushed>,
-    /// It has one to do.
-    busy: bool,
-    /// When it was given one last.
-    began_ms: u64,
-}
-
-impl Syncer {
-    /// Starts the thread; it wakes the one that calls this, and ends with this value.
-    fn start() -> std::io::Result<Self> {
-        let (give, given) = sync_channel::<Flush<RealDisk>>(1);
-        let (done, take) = channel();
-        let caller = thread::current();
-        let body = move || {
-            for flush in given {
-                // Nobody waits for it only if the process ends.
-                let _ = done.send(flush.run());
-                caller.unpark();
-            }
-        };
-        thread::Builder::new().name("journal-sync".to_owned()).spawn(body)?;
-        Ok(Self { give, take, busy: false, began_ms: 0 })
-    }
-
-    /// Publishes what was synced. True: something was.
-    fn finish(
-        &mut self,
-        writer: &mut Writer<RealDisk>,
-        ring: &Ring,
-        now_ms: u64,
-        wait: bool,
-    ) -> Result<bool, Failure> {
-        if !self.busy {
-            return Ok(false);
-        }
-        let done = if wait { self.take.recv().ok() } else { self.take.try_recv().ok() };
-        let Some(flushed) = done else { return Ok(false) };
-        self.busy = false;
-        writer.finish_flush(ring, now_ms, flushed)?;
-        Ok(true)
-    }
-
-    /// Begins to sync what is written, if it is not done and not under way.
-    fn begin(&mut self, writer: &mut Writer<RealDisk>, now_ms: u64) {
-        if let Some(flush) = writer.start_flush() {
-            self.began_ms = now_ms;
-            self.busy = self.give.try_send(flush).is_ok();
-            assert!(self.busy, "it has nothing to do, and does not end before this value");
-        }
-    }
-}
-
 /// The thread.
 fn keep(
     shared: &Shared,
@@ -360,7 +318,9 @@ fn keep_writing(
     (ending, orders): (&AtomicBool, &Orders),
 ) -> Result<(), Failure> {
     let ring = &journal.ring;
-    let mut syncer = Syncer::start().expect("a thread can be started where others were a moment ago");
+    let gauge = Gauge { watch: &shared.watch, clock };
+    let syncer = Syncer::start(clock.clone());
+    let mut syncer = syncer.expect("a thread can be started where others were a moment ago");
     let (mut refusing, mut idle_turns, mut dropped) = (None, 0_u32, 0);
     loop {
         // Acquire: pairs with the Release in `end`.
@@ -369,8 +329,8 @@ fn keep_writing(
         let now_ms = clock.monotonic_ms();
         // Once a second is the other thread's business, so that what is appended meanwhile does not wait for the disk.
         writer.set_sync(if sync == SyncPolicy::Always { SyncMode::Always } else { SyncMode::Never });
-        let synced = syncer.finish(writer, ring, now_ms, ends)?;
-        let progress = writer.step(ring, now_ms, false)?;
+        let synced = syncer.finish(writer, (&gauge, ring), now_ms, ends)?;
+        let progress = gauge.step(writer, ring, now_ms)?;
         let from = orders.drop_before.load(Ordering::Relaxed);
         if from > dropped {
             let files = writer.drop_before(from)?;
@@ -384,8 +344,8 @@ fn keep_writing(
             && now_ms.saturating_sub(syncer.began_ms) >= limits::JOURNAL_SYNC_MS;
         let wanted = journal.wanted_sync() > ring.durable();
         // Not at the end: what closes the log syncs all of it.
-        if !ends && !syncer.busy && (every_second || wanted) {
-            syncer.begin(writer, now_ms);
+        if !ends && (every_second || wanted && !syncer.busy) {
+            syncer.begin(writer, &gauge, now_ms);
         }
         if ring.refusing() != refusing {
             refusing = ring.refusing();

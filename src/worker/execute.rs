@@ -82,7 +82,10 @@ impl Worker {
                     return used;
                 }
             }
+            let before = self.counts.commands;
             let (bytes, question) = self.execute_batches(token.slot as usize, &mut input[used..]);
+            let client = self.connections[token.slot as usize].session.id;
+            self.vote.note(client, self.counts.commands - before);
             used += bytes;
             if self.monitoring.watching {
                 self.send_many_lines();
@@ -566,6 +569,9 @@ impl Scene<'_> {
             None => {
                 let nanos = self.timing.lap_all(border);
                 self.timing.served(meters, command, nanos, errors > 0);
+                if self.timing.is_slow(nanos) || self.reload {
+                    self.note_slow(connection, command, (args, false), nanos);
+                }
             }
         }
         self.counts.errors += u64::from(errors);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::timing::Timing;
 use super::monitor::Gathering;
-use super::{Counts, Message, Readings, Shared};
+use super::{Counts, Message, Readings, Shared, Slow};
 use crate::command::client_list::ClientFacts;
 use crate::command::glob::{self, Case};
 use crate::command::info::{Facts, Refusals};
@@ -14,8 +14,11 @@ use crate::command::session::Session;
 use crate::command::{Command, ConfigError, Host, RewriteError, lookup};
 use crate::connection::{Client, Connection, Peer, Phase};
 use crate::limits::{self, Limits};
+use crate::metrics::events::Events;
 use crate::metrics::meters::{Meters, Reading};
 use crate::metrics::process::Process;
+use crate::metrics::slowlog::SlowLog;
+use crate::metrics::syncs::JournalFacts;
 use crate::resp::args::Args;
 use crate::resp::codes::Codes;
 use crate::table::Figures;
@@ -54,10 +57,6 @@ impl Host for CallHost<'_> {
         let process = Process::read();
         let counts = self.shared.counts();
         let dataset = self.shared.table.heap_bytes() as u64;
-        // Relaxed: for display.
-        let reading = |of: fn(&Readings) -> &AtomicU64| {
-            posts.iter().map(move |post| of(&post.readings).load(Ordering::Relaxed))
-        };
         Facts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build_id: "0".to_owned(),
@@ -109,17 +108,16 @@ impl Host for CallHost<'_> {
                 },
                 |saves| saves.facts(),
             ),
+            expiry_capped: counts.expiry_capped,
+            streamed: counts.streamed,
+            busiest: self.shared.busiest(),
+            disk: self.shared.watch.journal.disk().to_owned(),
+            journal: self.shared.journal().map_or_else(JournalFacts::default, |journal| {
+                self.shared.watch.journal.facts(self.now_ms, journal.lag())
+            }),
             cpu_sys_s: process.system_s,
             cpu_user_s: process.user_s,
-            submissions: counts.submissions,
-            completions: counts.completions,
-            system_calls: counts.system_calls,
-            turns: counts.turns,
-            starved: counts.starved,
-            in_flight: reading(|it| &it.in_flight).sum(),
-            blocks_low_water: reading(|it| &it.blocks_low_water).min().unwrap_or(0),
-            blocks_free: reading(|it| &it.blocks_free).sum(),
-            blocks: reading(|it| &it.blocks).max().unwrap_or(0),
+            ..engine_facts(self.shared, &counts)
         }
     }
 
@@ -138,6 +136,7 @@ impl Host for CallHost<'_> {
 
     fn config_set(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<(), ConfigError> {
         self.shared.settings.set(pairs)?;
+        self.shared.watch.set(&self.shared.settings.limits());
         *self.reload = true;
         for (id, post) in self.shared.posts.iter().enumerate() {
             if id != self.id && post.send(Message::ConfigChanged).is_err() {
@@ -159,8 +158,19 @@ impl Host for CallHost<'_> {
         self.timing.lap(0);
     }
 
-    fn executed_within(&mut self, command: &'static Command, _: &Args<'_>, failed: bool) {
-        self.timing.served_within(self.meters, command, failed);
+    fn executed_within(&mut self, command: &'static Command, args: &Args<'_>, failed: bool, name: &[u8]) {
+        let nanos = self.timing.served_within(self.meters, command, failed);
+        if self.timing.is_slow(nanos) || *self.reload {
+            self.shared.watch.slow(&Slow {
+                command,
+                args: *args,
+                is_part: false,
+                unix_us: self.timing.clock.unix_us(),
+                duration_ns: nanos,
+                peer: &self.client.peer,
+                name,
+            });
+        }
     }
 
     fn readings(&self) -> Vec<Reading> {
@@ -228,6 +238,35 @@ impl Host for CallHost<'_> {
             gathering.add(self.client, command, args, None);
         }
     }
+
+    fn slow_log(&self) -> &SlowLog {
+        &self.shared.watch.slow_log
+    }
+
+    fn events(&self) -> &Events {
+        &self.shared.watch.events
+    }
+}
+
+/// What engines and their turns have to say.
+fn engine_facts(shared: &Shared, counts: &Counts) -> Facts {
+    // Relaxed: for display.
+    let reading = |of: fn(&Readings) -> &AtomicU64| {
+        shared.posts.iter().map(move |post| of(&post.readings).load(Ordering::Relaxed))
+    };
+    Facts {
+        submissions: counts.submissions,
+        completions: counts.completions,
+        system_calls: counts.system_calls,
+        turns: counts.turns,
+        overflows: counts.overflows,
+        starved: counts.starved,
+        in_flight: reading(|it| &it.in_flight).sum(),
+        blocks_low_water: reading(|it| &it.blocks_low_water).min().unwrap_or(0),
+        blocks_free: reading(|it| &it.blocks_free).sum(),
+        blocks: reading(|it| &it.blocks).max().unwrap_or(0),
+        ..Facts::default()
+    }
 }
 
 /// Everything that was refused, by kind.
@@ -269,12 +308,17 @@ pub(super) fn client_facts(connection: &Connection, now_ms: u64) -> ClientFacts 
     }
 }
 
-/// What is known without looking at the bytes under way.
-fn facts_of(session: &Session, client: &Client, now_ms: u64) -> ClientFacts {
-    let (addr, laddr) = match client.peer {
+/// Address and port of a client, and those that it is connected to.
+pub(super) fn addresses(peer: &Peer) -> (String, String) {
+    match peer {
         Peer::Tcp { remote, local } => (remote.to_string(), local.to_string()),
         Peer::Unix => ("unixsocket:0".to_owned(), "unixsocket:0".to_owned()),
-    };
+    }
+}
+
+/// What is known without looking at the bytes under way.
+fn facts_of(session: &Session, client: &Client, now_ms: u64) -> ClientFacts {
+    let (addr, laddr) = addresses(&client.peer);
     let identity = session.identity.as_deref();
     ClientFacts {
         id: session.id,

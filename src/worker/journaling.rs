@@ -64,6 +64,14 @@ impl Journal {
         }
     }
 
+    /// Bytes that were appended and are not durable, and those of them that are not written.
+    pub fn lag(&self) -> (u64, u64) {
+        // The later position is read last, so that neither difference is below zero.
+        let (durable, written) = (self.ring.durable(), self.ring.written());
+        let tail = self.ring.tail();
+        (tail.saturating_sub(durable), tail.saturating_sub(written))
+    }
+
     /// Wants all up to a position synced soon.
     pub fn want_sync(&self, position: Lsn) {
         // Relaxed: a number; behind the fence in `call`, or the thread finds it when it looks next.

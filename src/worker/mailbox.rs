@@ -10,6 +10,7 @@ use crate::command::{ConfigError, Now, RewriteError, lookup};
 use crate::connection::Peer;
 use crate::journal::ring::Ring;
 use crate::limits::{self, Limits, SyncPolicy};
+use crate::metrics::busiest::Busiest;
 use crate::metrics::meters::{Baseline, Meters, Reading};
 use crate::resp::codes::Codes;
 use crate::table::Table;
@@ -18,7 +19,9 @@ use crate::table::effect::Lsn;
 use super::journaling::Journal;
 use super::monitor::{Executed, Feed};
 use super::pause::Pause;
+use super::readings::Readings;
 use super::saving::Saves;
+use super::watch::Watch;
 
 /// A connection that one worker accepted for another. The worker does not look inside; its engine does.
 #[derive(Debug)]
@@ -157,19 +160,20 @@ impl Post {
         self.errors.lock().expect("no holder of this lock panics").take_from(counts);
     }
 
-    /// Notes where a new second begins. The worker calls this every turn.
+    /// Notes where a new second begins, and says that one does. The worker calls this every turn.
     #[inline]
-    pub(super) fn pace(&self, now_ms: u64) {
+    pub(super) fn pace(&self, now_ms: u64) -> bool {
         let [now, before] = &self.seconds;
         // Relaxed, here and below: for display, and there is one writer; a reader between two stores is off by a
         // second once.
         if now_ms < now.0.load(Ordering::Relaxed) + 1000 {
-            return;
+            return false;
         }
         before.0.store(now.0.load(Ordering::Relaxed), Ordering::Relaxed);
         before.1.store(now.1.load(Ordering::Relaxed), Ordering::Relaxed);
         now.0.store(now_ms, Ordering::Relaxed);
         now.1.store(self.stats.commands.load(Ordering::Relaxed), Ordering::Relaxed);
+        true
     }
 
     /// Commands a second, over the last one to two seconds in which the worker had anything to do.
@@ -193,19 +197,6 @@ impl Post {
         // AcqRel: pairs with the swap in `send`.
         self.rung.swap(false, Ordering::AcqRel);
     }
-}
-
-/// Resources of an engine as they stand between two turns. Written by its worker alone, read for display.
-#[derive(Debug, Default)]
-pub struct Readings {
-    /// Receive blocks there are.
-    pub blocks: AtomicU64,
-    /// Receive blocks that hold nobody's bytes.
-    pub blocks_free: AtomicU64,
-    /// Fewest receive blocks that were free at one time.
-    pub blocks_low_water: AtomicU64,
-    /// Operations that the kernel was given and that are not over.
-    pub in_flight: AtomicU64,
 }
 
 macro_rules! stats {
@@ -299,6 +290,8 @@ stats! {
     query_overflows,
     /// Changes to keys.
     changes,
+    /// Turns that left keys for the next one whose deadline had passed.
+    expiry_capped,
     /// Times the engine asked the kernel for work.
     turns,
     /// System calls the engine made.
@@ -340,6 +333,8 @@ pub struct Shared {
     trimmer: OnceLock<Bell>,
     /// Takes snapshots; absent where nothing is kept on disk.
     saves: OnceLock<Arc<dyn Saves>>,
+    /// What took long.
+    pub watch: Watch,
     /// Counters' sums at the last `CONFIG RESETSTAT`.
     baseline: Mutex<Counts>,
     /// Likewise of what commands took.
@@ -384,6 +379,7 @@ impl Shared {
     pub fn new(table: Table, settings: Box<dyn Settings>, posts: Box<[Post]>, identity: Identity) -> Self {
         Self {
             table,
+            watch: Watch::new(&settings.limits()),
             settings,
             posts,
             connected: AtomicUsize::new(0),
@@ -497,6 +493,14 @@ impl Shared {
         self.loading.store(loading, Ordering::Relaxed);
     }
 
+    /// Who sent most of the commands of the last second, on any worker, and how many there were on all.
+    pub(super) fn busiest(&self) -> Busiest {
+        let each = || self.posts.iter().map(|post| post.readings.busiest());
+        let of = each().map(|busiest| busiest.of).sum();
+        let most = each().max_by_key(|busiest| busiest.commands).unwrap_or_default();
+        Busiest { of, ..most }
+    }
+
     /// A number for a connection, never given twice.
     pub(super) fn client_id(&self) -> u64 {
         // Relaxed: only that no two are the same matters.
@@ -510,6 +514,7 @@ impl Shared {
 
     /// Counts from zero again.
     pub fn reset_counts(&self) {
+        self.watch.journal.reset();
         *self.baseline.lock().expect("no holder of this lock panics") = self.totals();
         self.meters_before.reset(self.meters());
         for post in &self.posts {

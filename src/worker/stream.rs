@@ -336,7 +336,11 @@ impl Scene<'_> {
         parts.no_memory = self.lacks_memory(command.flags.has(Flags::DENYOOM), now);
         let border = self.timing.border;
         self.call(connection, command, args, (None, now), &mut outgoing, Some(parts));
-        self.part_done(command, parts, border, last);
+        let nanos = self.part_done(command, parts, border, last);
+        // Others waited for this part, and not for all of them.
+        if self.timing.is_slow(nanos) {
+            self.note_slow(connection, command, (args, true), nanos);
+        }
         if last && let Some((number, _)) = self.timing.take_mark() {
             outgoing.mark(number, parts.since);
         }

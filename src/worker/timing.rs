@@ -25,7 +25,7 @@ const KNOWN: usize = 16;
 /// What a worker needs to time commands.
 #[derive(Debug)]
 pub(super) struct Timing {
-    clock: Clock,
+    pub(super) clock: Clock,
     /// Histograms are kept (`latency-tracking`).
     keeps: bool,
     /// The counter is read at all.
@@ -67,7 +67,7 @@ impl Timing {
     /// Goes by new directives.
     pub(super) fn obey(&mut self, limits: &Limits) {
         self.keeps = limits.tracks_latency;
-        self.slow_ns = limits.slow_ns;
+        self.slow_ns = limits.slow_ns();
         self.reads = self.keeps || self.slow_ns < u64::MAX;
     }
 
@@ -109,7 +109,6 @@ impl Timing {
 
     /// Whether a request that took so long is slow.
     #[inline]
-    #[expect(dead_code, reason = "what is slow is logged next")]
     pub(super) fn is_slow(&self, nanos: u64) -> bool {
         nanos >= self.slow_ns
     }
@@ -182,21 +181,23 @@ impl Timing {
 }
 
 impl Scene<'_> {
-    /// A part of a request was executed. The last one counts for all of them.
+    /// A part of a request was executed. The last one counts for all of them. Nanoseconds that this one took.
     pub(super) fn part_done(
         &mut self,
         command: &'static Command,
         parts: &mut Parts,
         border: u64,
         last: bool,
-    ) {
+    ) -> u64 {
         if parts.done == 1 {
             parts.since = self.timing.began;
         }
-        parts.nanos += self.timing.lap_all(border);
+        let nanos = self.timing.lap_all(border);
+        parts.nanos += nanos;
         if last {
             self.timing.served(&self.shared.posts[self.id].meters, command, parts.nanos, parts.failed);
         }
+        nanos
     }
 }
 

@@ -6,6 +6,7 @@ use super::execute::Scene;
 use super::scribe::Changes;
 use crate::command::Now;
 use crate::limits;
+use crate::metrics::events::Event;
 use crate::table::Moment;
 
 impl Worker {
@@ -27,8 +28,12 @@ impl Worker {
                 return;
             }
             let effects = &mut Changes { count: &mut self.counts.changes, desk: &mut self.desk, ring };
+            let began_us = self.clock.monotonic_us();
             self.sweeping =
                 table.expire(&mut self.sweep, limits::EXPIRED_PER_TURN, &mut Moment { now_ms, effects });
+            let took_us = self.clock.monotonic_us() - began_us;
+            self.shared.watch.took(Event::ExpireCycle, took_us, now_ms * 1000);
+            self.counts.expiry_capped += u64::from(self.sweeping);
         }
     }
 
@@ -60,13 +65,24 @@ impl Scene<'_> {
 
     /// Whether the table is within `maxmemory`, after keys that may go for it have gone.
     fn has_memory(&mut self, now: Now) -> bool {
+        self.is_within_memory() || {
+            let began_us = self.timing.clock.monotonic_us();
+            let has_room = self.make_room(now);
+            let took_us = self.timing.clock.monotonic_us() - began_us;
+            self.shared.watch.took(Event::EvictionCycle, took_us, now.unix_us);
+            has_room
+        }
+    }
+
+    fn is_within_memory(&self) -> bool {
+        let used = self.shared.identity.startup_bytes + self.shared.table.heap_bytes() as u64;
+        used <= self.limits.max_memory as u64
+    }
+
+    #[cold]
+    fn make_room(&mut self, now: Now) -> bool {
         let table = &self.shared.table;
-        let most = self.limits.max_memory as u64;
-        let within = || self.shared.identity.startup_bytes + table.heap_bytes() as u64 <= most;
         for _ in 0..limits::EVICTED_PER_COMMAND {
-            if within() {
-                return true;
-            }
             if !self.limits.evicts || self.ring.is_some_and(|ring| !self.desk.prepare_removals(ring)) {
                 return false;
             }
@@ -75,7 +91,10 @@ impl Scene<'_> {
             if !table.evict(&mut Moment { now_ms: now.ms(), effects }) {
                 return false;
             }
+            if self.is_within_memory() {
+                return true;
+            }
         }
-        within()
+        false
     }
 }

@@ -73,8 +73,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "limits",
         ],
     ),
-    // What commands took, to be shown.
-    ("command", &["resp", "table", "metrics::histogram", "metrics::meters", "limits"]),
+    // What was measured, as it is shown.
+    ("command", &["resp", "table", "metrics", "limits"]),
     // Effects, and what values they are made of.
     (
         "journal",

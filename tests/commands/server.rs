@@ -10,7 +10,9 @@ use tallyring::command::save::{Begun, Busy, Wish};
 use tallyring::command::session::Session;
 use tallyring::command::{Call, Command, ConfigError, Host, Now, Outcome, Parts, RewriteError, Tally};
 use tallyring::limits::{Limits, SPANS};
+use tallyring::metrics::events::Events;
 use tallyring::metrics::meters::Reading;
+use tallyring::metrics::slowlog::SlowLog;
 use tallyring::resp::args::{Args, Span};
 use tallyring::resp::codes::Codes;
 use tallyring::resp::encode::{Encoder, Protocol, Spill};
@@ -35,6 +37,8 @@ pub(crate) struct StubHost {
     pub(crate) saves: Result<Begun, Busy>,
     /// Requests of transactions that were executed, and whether they failed.
     pub(crate) within: Vec<(&'static str, bool)>,
+    pub(crate) slow_log: SlowLog,
+    pub(crate) events: Events,
 }
 
 impl Default for StubHost {
@@ -54,6 +58,8 @@ impl Default for StubHost {
             wishes: Vec::new(),
             saves: Ok(Begun::Started),
             within: Vec::new(),
+            slow_log: SlowLog::new(128),
+            events: Events::default(),
         }
     }
 }
@@ -115,7 +121,7 @@ impl Host for StubHost {
 
     fn begin_within(&mut self) {}
 
-    fn executed_within(&mut self, command: &'static Command, _: &Args<'_>, failed: bool) {
+    fn executed_within(&mut self, command: &'static Command, _: &Args<'_>, failed: bool, _: &[u8]) {
         self.within.push((command.name, failed));
     }
 
@@ -170,6 +176,14 @@ impl Host for StubHost {
     }
 
     fn show(&mut self, _: &'static Command, _: Args<'_>) {}
+
+    fn slow_log(&self) -> &SlowLog {
+        &self.slow_log
+    }
+
+    fn events(&self) -> &Events {
+        &self.events
+    }
 }
 
 pub(crate) fn client(id: u64, name: &[u8]) -> ClientFacts {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::client::{Arrival, Client, escape};
 use crate::place::{Volume, can_mount};
-use crate::server::{Engine, Server};
+use crate::server::{Engine, Server, wait_until};
 
 /// Nothing comes, though the server answers others and has had time.
 #[track_caller]
@@ -119,4 +119,52 @@ fn others_are_served_meanwhile(engine: Engine) {
     askers.expect_replies();
 }
 
-on_both_engines!(nothing_leaves_before_it_is_safe, others_are_served_meanwhile);
+/// The number behind a name in `INFO persistence`.
+fn reading(client: &mut Client, name: &str) -> u64 {
+    client.send_words("INFO persistence");
+    let text = client.text();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no number {name} in {text}"))
+}
+
+/// How long something waits is seen while it does, and afterwards how long that was and what to do about it.
+fn a_disk_that_stands_still_is_noticed(engine: Engine) {
+    if !can_mount("a frozen file system") {
+        return;
+    }
+    let volume = Volume::new(64);
+    let flags = ["--dir", &volume.dir(), "--appendfsync", "always", "--latency-monitor-threshold", "200"];
+    let server = Server::with_flags(engine, &flags);
+    let (mut writer, mut watcher) = (server.connect(), server.connect());
+    writer.talk("> INCR n\n< :1");
+    watcher.talk("> LATENCY LATEST\n< *0");
+    let frozen = volume.freeze();
+    writer.send_words("INCR n");
+    wait_until("it has waited for 300 ms", || reading(&mut watcher, "journal_lag_ms") >= 300);
+    assert!(reading(&mut watcher, "journal_lag_bytes") > 0);
+    drop(frozen);
+    writer.expect(":2\r\n");
+    wait_until("nothing waits any more", || reading(&mut watcher, "journal_lag_ms") == 0);
+    assert!(reading(&mut watcher, "journal_sync_max_us") >= 290_000);
+    watcher.send_words("LATENCY LATEST");
+    watcher.expect("*1\r\n*4\r\n$16\r\naof-fsync-always\r\n");
+    let [_, last, most] = [(); 3].map(|()| watcher.integer());
+    assert!(last >= 290 && most == last, "{last} {most}");
+    watcher.send_words("LATENCY DOCTOR");
+    let report = watcher.text();
+    let names = [
+        "1. Slow syncs: the disk of ",
+        &volume.dir(),
+        "always every reply",
+        "Remedy: put dir on a faster disk",
+    ];
+    for words in names {
+        assert!(report.contains(words), "{words:?} is not in {report}");
+    }
+}
+
+on_both_engines!(
+    nothing_leaves_before_it_is_safe,
+    others_are_served_meanwhile,
+    a_disk_that_stands_still_is_noticed
+);

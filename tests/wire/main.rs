@@ -80,6 +80,7 @@ mod ours;
 mod protocol_cases;
 mod rewrite;
 mod session;
+mod slow;
 mod snapshots;
 mod strings;
 mod transactions;

@@ -72,6 +72,7 @@ pub(crate) const NOT_COMPARED: &[&str] = &[
     "quit",
     "save",
     "shutdown",
+    "slowlog",
     "time",
     "waitaof",
     "wget",
