@@ -312,6 +312,14 @@ impl Connection {
         }
     }
 
+    /// Gives it its share of a turn, if it is a new one.
+    #[inline]
+    pub fn begin_share(&mut self, turn: u32) {
+        if self.turn != turn {
+            (self.turn, self.turn_bytes) = (turn, 0);
+        }
+    }
+
     /// The place where bytes would be turned into other bytes before they are decoded: plain text stays as it is.
     #[inline]
     pub fn transform<'a>(&self, received: &'a mut [u8]) -> &'a mut [u8] {

@@ -5,8 +5,8 @@
 
 use super::{
     Command, bulk, clients, configure, counter, docs, expire, float, hash, increx, info, introspect,
-    keyspace, latency, memory, monitor, object, once, operate, rename, save, scan, session, slowlog,
-    string, substring, throttle, transaction, window,
+    keyspace, latency, memory, monitor, object, once, operate, rename, save, scan, session, slowlog, string,
+    substring, throttle, transaction, window,
 };
 
 /// Every command, guards included, in the order in which `COMMAND` shows them.

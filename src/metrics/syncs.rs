@@ -94,6 +94,17 @@ impl JournalReadings {
         syncs.last_us = duration_us;
     }
 
+    /// How long syncs took, in nanoseconds.
+    pub fn durations_ns(&self) -> Histogram<u64> {
+        let micros = self.syncs().durations_us.clone();
+        let nanos = Histogram::new_with_max(LONGEST_US * 1000, DIGITS);
+        let mut nanos = nanos.expect("bounds and digits are those that it allows");
+        for place in micros.iter_recorded() {
+            nanos.saturating_record_n(place.value_iterated_to() * 1000, place.count_at_value());
+        }
+        nanos
+    }
+
     /// A sync that is due has to wait for the one before.
     pub fn delayed(&self) {
         self.delayed.fetch_add(1, Ordering::Relaxed);

@@ -125,7 +125,7 @@ impl Figures {
             unwritten: appended.saturating_sub(written),
             unsynced: appended.saturating_sub(durable),
             refusing: saving.refusing,
-            syncs: None,
+            syncs: Some(self.shared.watch.journal.durations_ns()),
             snapshots: saving.saves,
             snapshot_failed: saving.failed,
             snapshot_unix_s: saving.last_save_unix_s,

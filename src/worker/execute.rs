@@ -102,9 +102,7 @@ impl Worker {
         let waits_in_line = self.waits_in_line();
         let Self { connections, batch, pool, shared, counts, limits, .. } = self;
         let connection = connections.get_mut(slot).expect("the caller found it");
-        if connection.turn != self.turn {
-            (connection.turn, connection.turn_bytes) = (self.turn, 0);
-        }
+        connection.begin_share(self.turn);
         let mut outgoing = connection.take_replies(pool, self.now_ms);
         let mut used = 0;
         let mut scene = Scene {

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::timing::Timing;
 use super::monitor::Gathering;
+use super::timing::Timing;
 use super::{Counts, Message, Readings, Shared, Slow};
 use crate::command::client_list::ClientFacts;
 use crate::command::glob::{self, Case};

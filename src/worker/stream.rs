@@ -299,9 +299,7 @@ impl Worker {
     /// Whether a connection had its share of the turn; it is then served in the next.
     fn throttle(&mut self, slot: usize) -> bool {
         let connection = self.connections.get_mut(slot).expect("the caller found it");
-        if connection.turn != self.turn {
-            (connection.turn, connection.turn_bytes) = (self.turn, 0);
-        }
+        connection.begin_share(self.turn);
         let full = connection.turn_bytes as usize >= limits::TURN_BYTES;
         if full {
             connection.throttled = true;
