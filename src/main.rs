@@ -47,9 +47,13 @@ fn run_tool(args: &[OsString]) -> Option<Exit> {
 
 /// Serves until told to stop.
 fn run(config: Config) -> Exit {
-    if let Err(error) = logging::start(config.loglevel, config.logfile.as_deref()) {
+    if let Err(error) = logging::start(config.loglevel, config.log_format, config.logfile.as_deref()) {
         let path = config.logfile.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
-        complain(&format!("cannot write to logfile '{}': {error}", path.escape_debug()));
+        if config.logfile.is_some() {
+            complain(&format!("cannot write to logfile '{}': {error}", path.escape_debug()));
+        } else {
+            complain(&format!("cannot write to the system's journal: {error} (remedy: another log-format)"));
+        }
         return Exit::Failure;
     }
     for warning in &config.warnings {

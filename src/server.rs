@@ -35,6 +35,7 @@ use crate::command::Now;
 use crate::config::{Config, EngineChoice, ForcedRung, ReceiveMode};
 use crate::engine::{self, Choice, Kind, Rung, Setup, Supply, Wanted};
 use crate::limits;
+use crate::logging;
 use crate::metrics::process::Process;
 use crate::table::Table;
 use crate::worker::{Bell, Identity, Message, Post, Shared, Worker};
@@ -73,6 +74,7 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     }));
     let signal = loop {
         match signals.wait() {
+            Ok(Signal::SIGHUP) => open_log_anew(),
             Ok(signal) => break signal,
             // Something else woke us, such as the end of the ring that was built to see whether one can be.
             Err(Errno::EINTR) => {}
@@ -85,7 +87,15 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// SIGTERM and SIGINT are taken by the control thread alone. Threads started later inherit this, and that nobody takes
+/// Lets go of a log file that was moved away.
+fn open_log_anew() {
+    match logging::reopen() {
+        Ok(()) => log::info!("received SIGHUP, the log file is opened anew"),
+        Err(error) => log::warn!("received SIGHUP, and the log file stays as it was: {error}"),
+    }
+}
+
+/// SIGTERM, SIGINT and SIGHUP are taken by the control thread alone. Threads started later inherit this, and that nobody takes
 /// SIGXFSZ: a file that may not grow (`ulimit -f`) is to be an error of the write, as a full disk is, and not the end.
 fn block_signals() -> Result<SigSet, ServerError> {
     let failed = |errno| ServerError::new(format!("cannot block signals: {errno}"));
@@ -93,6 +103,7 @@ fn block_signals() -> Result<SigSet, ServerError> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGHUP);
     signals.thread_block().map_err(failed)?;
     Ok(signals)
 }
@@ -170,20 +181,7 @@ impl Server {
         if let Some(fallback) = fallback {
             log::warn!("{fallback}");
         }
-        log::info!(
-            "tallyring {} ready: engine {} ({}), {workers} {}, listening on {}{}{}",
-            env!("CARGO_PKG_VERSION"),
-            engine.name(),
-            engine.rung(),
-            if workers == 1 { "worker" } else { "workers" },
-            listeners.names(),
-            at,
-            if keeper.is_some() {
-                ""
-            } else {
-                "; data is kept in memory only and is gone when the server ends"
-            },
-        );
+        announce(&shared, &directives, engine, (&listeners.names(), &at));
         Ok(Self { shared, workers: threads, ended, listeners, keeper, snapshots, figures, admin, clock })
     }
 
@@ -236,6 +234,32 @@ impl Server {
             }
         }
     }
+}
+
+/// Says in one event what the server is.
+fn announce(
+    shared: &Shared,
+    directives: &settings::Directives,
+    engine: engine::Engine,
+    (listens, admin): (&str, &str),
+) {
+    let (version, rung, workers) = (env!("CARGO_PKG_VERSION"), engine.rung(), shared.posts.len());
+    let (counters, pid) = (shared.table.len(), std::process::id());
+    let value = |name: &str| directives.value(name);
+    let (dir, appendonly) = (value("dir"), value("appendonly") == "yes");
+    let appendfsync = if appendonly { value("appendfsync") } else { "none".to_owned() };
+    let kept = if appendonly {
+        format!("{counters} keys from {dir}, appendfsync {appendfsync}")
+    } else {
+        "data is kept in memory only and is gone when the server ends".to_owned()
+    };
+    log::info!(
+        version, engine = engine.name(), rung, workers, listens, admin, dir, appendfsync, counters, pid;
+        "tallyring {version} ready: engine {} ({rung}), {workers} {}, listening on {listens}{}; {kept}; pid {pid}",
+        engine.name(),
+        if workers == 1 { "worker" } else { "workers" },
+        if admin.is_empty() { String::new() } else { format!("; admin interface on {admin}") },
+    );
 }
 
 /// Starts the thread that gives freed memory back to the kernel: that takes milliseconds, which no worker has. It ends

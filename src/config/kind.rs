@@ -99,6 +99,25 @@ impl LogLevel {
     ];
 }
 
+/// How events of the log look, and where they go without a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Sentences on a terminal, to the system's journal where standard error is a stream to it, else JSON.
+    Auto,
+    /// Sentences.
+    Text,
+    /// An object of JSON in each line.
+    Json,
+    /// To the system's journal.
+    Journald,
+}
+
+impl LogFormat {
+    /// The names.
+    pub(super) const NAMES: &[(&str, Self)] =
+        &[("auto", Self::Auto), ("text", Self::Text), ("json", Self::Json), ("journald", Self::Journald)];
+}
+
 /// Which engine moves the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineChoice {

@@ -26,8 +26,8 @@ mod tests;
 pub use arguments::Exit;
 pub use error::{ConfigError, Origin, SetError};
 pub use kind::{
-    AdminPort, Bind, DebugCommand, EngineChoice, EvictionPolicy, ForcedRung, Fsync, LogLevel, OutputLimit,
-    OutputLimits, Password, ReceiveMode, SavePoint,
+    AdminPort, Bind, DebugCommand, EngineChoice, EvictionPolicy, ForcedRung, Fsync, LogFormat, LogLevel,
+    OutputLimit, OutputLimits, Password, ReceiveMode, SavePoint,
 };
 
 use arguments::Request;
@@ -121,7 +121,9 @@ pub struct Config {
     pub threads: usize,
     /// Least importance that is logged.
     pub loglevel: LogLevel,
-    /// Where log lines go; none: standard error.
+    /// How events of the log look.
+    pub log_format: LogFormat,
+    /// Where they go; none: standard error, or the journal.
     pub logfile: Option<PathBuf>,
     /// Whether latencies are measured.
     pub latency_tracking: bool,
@@ -185,6 +187,7 @@ impl Default for Config {
             force_rung: None,
             threads: 0,
             loglevel: LogLevel::Notice,
+            log_format: LogFormat::Auto,
             logfile: None,
             latency_tracking: true,
             latency_percentiles: vec![50.0, 99.0, 99.9],

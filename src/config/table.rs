@@ -6,8 +6,8 @@ use super::directive::Change::{Immutable, Live, Protected};
 use super::directive::Write::{Lines, Many, One};
 use super::directive::{Directive, Section};
 use super::kind::{
-    AdminPort, Bind, DebugCommand, EngineChoice, EvictionPolicy, Fsync, LogLevel, Password, ReceiveMode,
-    SavePoint, percentiles,
+    AdminPort, Bind, DebugCommand, EngineChoice, EvictionPolicy, Fsync, LogFormat, LogLevel, Password,
+    ReceiveMode, SavePoint, percentiles,
 };
 use super::value::{Fault, choice, choice_name, integer, memory, octal, yes_no, yes_no_name};
 use std::fmt::Display;
@@ -345,9 +345,17 @@ const LOGGING: &[Directive] = &[
         show: |config| choice_name(config.loglevel, LogLevel::NAMES),
     },
     Directive {
+        name: "log-format",
+        default: "auto",
+        help: "text, json, journald, or auto: text on a terminal, the system's journal under systemd, else json",
+        change: Immutable,
+        write: One(|config, word| put(&mut config.log_format, choice(word, LogFormat::NAMES))),
+        show: |config| choice_name(config.log_format, LogFormat::NAMES),
+    },
+    Directive {
         name: "logfile",
         default: "\"\"",
-        help: "file that log lines are appended to; \"\" = standard error",
+        help: "file that the log is appended to, opened anew at SIGHUP; \"\" = standard error",
         change: Immutable,
         write: One(|config, word| put(&mut config.logfile, Ok(path_or_none(word)))),
         show: |config| shown_path(config.logfile.as_deref()),

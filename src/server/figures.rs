@@ -41,7 +41,7 @@ pub(super) fn read_token(config: &mut Config) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// Serves figures on these sockets, if there are any. Besides, what the start-up line says of it.
+/// Serves figures on these sockets, if there are any. Besides, where, as the start-up line says it.
 pub(super) fn publish(
     figures: &Arc<Figures>,
     doors: Vec<TcpListener>,
@@ -54,7 +54,7 @@ pub(super) fn publish(
     let source = Arc::<Figures>::clone(figures);
     let admin = Admin::start(doors, source)
         .map_err(|error| ServerError::new(format!("cannot start the admin interface: {error}")))?;
-    Ok((Some(admin), format!("; admin interface on {}", at.join(", "))))
+    Ok((Some(admin), at.join(", ")))
 }
 
 /// Reads what the workers share.

@@ -151,6 +151,7 @@ impl Data {
             read.map_err(|refusal| failed(format!("cannot load {}: {refusal}", self.path.display())))?;
         let seconds = progress.end() as f64 / 1000.0;
         log::info!(
+            file = snapshot::name_of(start), keys = summary.totals.keys, bytes = summary.bytes, seconds;
             "read {} keys and {} tokens from {} ({} bytes) in {seconds:.2} s, {:.0} keys/s",
             summary.totals.keys,
             summary.totals.tokens,
@@ -231,6 +232,7 @@ fn take(path: &Path, clock: &Clock) -> Result<RealDisk, ServerError> {
 fn tell(report: &Report, path: &Path, took_ms: u64) {
     if let Some(cut) = &report.cut {
         log::warn!(
+            file:% = cut.path.display(), bytes = cut.bytes, offset = cut.offset;
             "{}: cut {} bytes off its end, from byte {} on, which were written and never synced{}",
             cut.path.display(),
             cut.bytes,
@@ -245,6 +247,7 @@ fn tell(report: &Report, path: &Path, took_ms: u64) {
         log::info!("{} changes that a killed server had not yet written are there", report.ring_frames);
     }
     log::info!(
+        dir:% = path.display(), changes = report.effects, files = report.files, bytes = report.bytes, ms = took_ms;
         "read {} changes from {} files ({} bytes) of {} in {took_ms} ms{}",
         report.effects,
         report.files,

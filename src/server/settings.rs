@@ -38,6 +38,13 @@ impl Directives {
         self.read(|config| Access { token: config.admin_token.clone(), local_only: config.protected_mode })
     }
 
+    /// The value of a directive, as `CONFIG GET` shows it.
+    pub(super) fn value(&self, name: &str) -> String {
+        let mut shown = String::new();
+        self.read(|config| config.get(&|it| it == name, &mut |_, value| shown.push_str(value)));
+        shown
+    }
+
     fn read<R>(&self, look: impl FnOnce(&Config) -> R) -> R {
         look(&self.config.read().expect("no holder of this lock panics"))
     }
@@ -82,11 +89,13 @@ impl Settings for Arc<Directives> {
         let path = config.file.as_deref().ok_or(RewriteError::NoFile)?;
         match super::rewrite::rewrite(path, |text| config.rewritten(text)) {
             Ok(()) => {
-                log::info!("the configuration file is rewritten: {}", path.display());
+                let file = path.display().to_string();
+                log::info!(file; "the configuration file is rewritten: {file}");
                 Ok(())
             }
             Err(error) => {
-                log::warn!("cannot rewrite the configuration file {}: {error}", path.display());
+                let (file, errno) = (path.display().to_string(), error.raw_os_error());
+                log::warn!(file, errno; "cannot rewrite the configuration file {file}: {error}");
                 let known = error.raw_os_error().map(|errno| Errno::from_raw(errno).desc().to_owned());
                 Err(RewriteError::Failed(known.unwrap_or_else(|| error.to_string())))
             }

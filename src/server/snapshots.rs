@@ -397,6 +397,7 @@ impl Taker {
             Ok(summary) => {
                 let rate = summary.totals.keys as f64 / seconds.max(0.001);
                 log::info!(
+                    file = snapshot::name_of(summary.head.start), keys = summary.totals.keys, bytes = summary.bytes, seconds;
                     "{}: {} keys and {} tokens, {} bytes in {seconds:.2} s, {rate:.0} keys/s",
                     snapshot::name_of(summary.head.start),
                     summary.totals.keys,
@@ -413,6 +414,7 @@ impl Taker {
             Err(Trouble::Ending) => Err(Trouble::Ending.to_string()),
             Err(trouble) => {
                 log::error!(
+                    seconds;
                     "no snapshot after {seconds:.2} s: {trouble}; the one before and the journal stay"
                 );
                 state.failed_ms = Some(now_ms);

@@ -57,9 +57,10 @@ impl Worker {
             return;
         }
         if connection.input.len() + bytes.len() > most {
+            let client = connection.session.id;
             log::warn!(
-                "closing client id={}: its request is larger than client-query-buffer-limit ({most} bytes)",
-                connection.session.id
+                client, limit = most;
+                "closing client id={client}: its request is larger than client-query-buffer-limit ({most} bytes)"
             );
             self.counts.query_overflows += 1;
             self.refuse(token, b"ERR Protocol error: request is larger than client-query-buffer-limit");
@@ -236,6 +237,7 @@ impl Worker {
         let connection = self.connections.get_mut(slot).expect("the caller found it");
         let (id, unsent, most) = (connection.session.id, connection.unsent(), self.limits.output_buffer);
         log::warn!(
+            client = id, bytes = unsent, limit = most;
             "closing client id={id}: {unsent} bytes of replies wait, client-output-buffer-limit is {most}"
         );
         self.counts.output_overflows += 1;
@@ -424,10 +426,10 @@ impl Scene<'_> {
                 self.refuse(connection, outgoing, |reply| reply.error(text))
             }
             Admission::Full => {
+                let (client, limit) = (connection.session.id, self.limits.query_buffer);
                 log::warn!(
-                    "closing client id={}: its transaction is larger than client-query-buffer-limit ({} bytes)",
-                    connection.session.id,
-                    self.limits.query_buffer
+                    client, limit;
+                    "closing client id={client}: its transaction is larger than client-query-buffer-limit ({limit} bytes)"
                 );
                 self.counts.query_overflows += 1;
                 self.refuse(connection, outgoing, |reply| {

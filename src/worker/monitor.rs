@@ -312,7 +312,7 @@ impl Worker {
             let Some(connection) = self.get(token) else { continue };
             connection.phase = Phase::Closing;
             let id = connection.session.id;
-            log::warn!("closing client id={id}: it monitors more than its worker could take in");
+            log::warn!(client = id; "closing client id={id}: it monitors more than its worker could take in");
             self.counts.monitor_overflows += 1;
             self.list(token);
         }

@@ -102,7 +102,8 @@ impl Worker {
                 && !connection.session.monitors
                 && now_ms.saturating_sub(connection.client.active_ms) >= idle_ms
             {
-                log::debug!("closing idle client id={}", connection.session.id);
+                let client = connection.session.id;
+                log::debug!(client; "closing idle client id={client}");
                 self.counts.idle += 1;
                 connection.phase = Phase::Closing;
                 let token = token_of(self.idle_at, connection);

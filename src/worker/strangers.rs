@@ -18,7 +18,8 @@ impl Worker {
         {
             self.strangers.pop_front();
             if let Some(connection) = self.get(token).filter(|it| !it.session.authenticated) {
-                log::debug!("closing client id={}: it has not authenticated in time", connection.session.id);
+                let client = connection.session.id;
+                log::debug!(client; "closing client id={client}: it has not authenticated in time");
                 connection.phase = Phase::Closing;
                 self.counts.unauthenticated_times += 1;
                 self.list(token);

@@ -170,7 +170,7 @@ impl Worker {
         };
         let (name, id) = (command.name, connection.session.id);
         let executed = format!("{} of {} arguments of {name} were executed", parts.done - 1, parts.count - 1);
-        log::warn!("client id={id}: a request was cut off, {executed}: {cause}");
+        log::warn!(client = id, command = name; "client id={id}: a request was cut off, {executed}: {cause}");
         format!(" ({executed})")
     }
 

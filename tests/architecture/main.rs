@@ -81,7 +81,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &["table::effect", "table::Scalar", "table::Value", "table::Window", "table::WindowShape", "limits"],
     ),
     ("table", &["resp::integer", "limits"]),
-    ("logging", &["config::LogLevel", "limits"]),
+    ("logging", &["config::LogFormat", "config::LogLevel", "clock", "limits"]),
     ("config", &["limits"]),
     // Outgoing blocks take what the encoder writes.
     ("buffer", &["resp::encode", "resp::codes", "limits"]),

@@ -2,10 +2,10 @@
 //!
 //! Each test reads like a terminal session and is stamped on every engine that is compiled in. `server` starts
 //! the program, `client` speaks; then a file per concern. Everything but `admin`, `ours`, `examples`, `hostile`, `ladder`,
-//! `rewrite` and `snapshots` holds for Redis 7.0.15 too:
+//! `logs`, `rewrite` and `snapshots` holds for Redis 7.0.15 too:
 //!
 //! ```text
-//! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- --skip admin:: \
+//! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- --skip admin:: --skip logs:: \
 //!     --skip ours:: --skip examples:: --skip hostile:: --skip ladder:: --skip rewrite:: --skip snapshots:: --skip epoll_only::
 //! ```
 
@@ -74,6 +74,7 @@ mod ladder;
 mod latency;
 mod library;
 mod lifecycle;
+mod logs;
 mod memory;
 mod monitor;
 mod ours;

@@ -321,7 +321,8 @@ impl Server {
         self.signal(Signal::SIGCONT);
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.pid().expect("only a server of our own is signalled");
         let pid = Pid::from_raw(i32::try_from(pid).expect("process ids are positive and small"));
         kill(pid, signal).expect("a child of ours can be signalled");
