@@ -226,6 +226,12 @@ fn metrics_are_whole_and_count(engine: Engine) {
         stage.metric("tallyring_requests_total") >= before + 1001.0
             && stage.metric("tallyring_refusals_total{reason=\"unknown_command\"}") == 1.0
     });
+    wait_until("so are their latencies", || {
+        let of = |name: &str| stage.metric(&format!("{name}{{command=\"incr\"}}"));
+        of("tallyring_commands_total") == 1000.0
+            && of("tallyring_command_duration_seconds_count") == 1000.0
+            && of("tallyring_reply_duration_seconds_count") == 1000.0
+    });
     assert_eq!(stage.metric("tallyring_connected_clients"), 1.0);
     assert!(stage.metric("tallyring_changes_total") >= 1000.0);
     assert!(stage.metric("tallyring_journal_appended_bytes_total") > 1000.0);
@@ -263,7 +269,9 @@ fn figures_are_told_as_json(engine: Engine) {
     assert_eq!(document["workers"].as_array().map(Vec::len), Some(1));
     let latency: serde_json::Value =
         serde_json::from_str(&stage.get("/latency.json").body).expect("this is JSON");
-    assert_eq!(latency["unit"], "ns");
+    assert_eq!((&latency["unit"], &latency["commands"][0]["name"]), (&"ns".into(), &"mset".into()));
+    assert!(latency["commands"][0]["service"]["percentiles"]["p99"].as_u64().is_some_and(|nanos| nanos > 0));
+    assert!(latency["commands"][0]["reply"]["hdr"].as_str().is_some_and(|text| text.starts_with("HISTFAAA")));
     assert_eq!(latency["run_id"], document["run_id"]);
 }
 

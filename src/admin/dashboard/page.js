@@ -106,20 +106,27 @@ function showOver(chart, legendId, curves, write) {
   if (legendId) legend(legendId, curves, write);
 }
 
-/** The colour of a command, which it keeps. */
-function colourOf(name) {
-  if (!state.colours.has(name) && state.colours.size < COLOURS) state.colours.set(name, state.colours.size);
-  return state.colours.get(name);
+/** Gives those that did most a colour, which they keep for as long as they are among them. */
+function colour(names) {
+  for (const name of names.filter((candidate) => !state.colours.has(candidate))) {
+    const taken = new Set(state.colours.values());
+    let free = Array.from({ length: COLOURS }, (_, at) => at).find((at) => !taken.has(at));
+    if (free === undefined) {
+      const leaves = [...state.colours.keys()].find((other) => !names.includes(other));
+      free = state.colours.get(leaves);
+      state.colours.delete(leaves);
+    }
+    state.colours.set(name, free);
+  }
 }
 
-/** Who did most in the time that is shown gets a colour first. */
 function showRates() {
   const sums = new Map();
   for (const { since } of state.samples) {
     for (const command of since?.commands ?? []) sums.set(command.name, (sums.get(command.name) ?? 0) + command.rate);
   }
   const ranked = [...sums].filter(([, sum]) => sum > 0).sort(([, one], [, other]) => other - one).map(([name]) => name);
-  for (const name of ranked.slice(0, COLOURS)) colourOf(name);
+  colour(ranked.slice(0, COLOURS));
   const rateOf = (name) => (sample) => sample.since?.commands.find((command) => command.name === name)?.rate ?? (sample.since ? 0 : null);
   const curves = ranked.filter((name) => state.colours.has(name))
     .map((name) => ({ name, kind: `c${state.colours.get(name)}`, points: points(rateOf(name)) }));
