@@ -132,7 +132,7 @@ impl Server {
             engine::choose(&wanted(&config)).map_err(ServerError::new)?;
         let workers = seats.len();
         raise_open_files(&mut config);
-        figures::read_token(&mut config)?;
+        let token = figures::token_of(&config)?;
         let clock = Clock::system();
         // Before anything listens: another server may have the directory.
         let data = if config.appendonly { Some(persistence::Data::open(&config, &clock)?) } else { None };
@@ -147,7 +147,7 @@ impl Server {
             inboxes.push((bell, mail));
         }
         let identity = identity(&config, engine, &clock);
-        let directives = Arc::new(settings::Directives::new(config));
+        let directives = Arc::new(settings::Directives::new(config, token));
         let settings = Box::new(Arc::clone(&directives));
         let shared = Shared::new(Table::new(), settings, posts.into_boxed_slice(), identity);
         let shared = Arc::new(shared);

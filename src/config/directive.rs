@@ -88,6 +88,12 @@ impl Directive {
         }
     }
 
+    /// Whether `CONFIG GET` only tells that there is a value: clients of the one port have no business with the other's
+    /// token.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.name == "admin-token"
+    }
+
     /// Whether the value must not be shown to whoever reads the log.
     pub(super) fn is_secret(&self) -> bool {
         matches!(self.name, "requirepass" | "admin-token")

@@ -262,7 +262,9 @@ impl Config {
     /// password is among them, for a client that has given it.
     pub fn get(&self, matches: &dyn Fn(&str) -> bool, found: &mut dyn FnMut(&str, &str)) {
         for directive in directive::all().filter(|directive| matches(directive.name)) {
-            found(directive.name, &(directive.show)(self));
+            let value = (directive.show)(self);
+            let hidden = directive.is_hidden() && !value.is_empty();
+            found(directive.name, if hidden { "(set)" } else { &value });
         }
     }
 

@@ -198,7 +198,7 @@ fn name(raw: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::{quoted, read_back, size};
-    use crate::config::{Config, directive, words};
+    use crate::config::{Config, Password, directive, words};
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
     /// A file's new text after these changes.
@@ -213,6 +213,16 @@ mod tests {
         }
         assert_eq!(again.rewritten(&text), text, "a second time changes nothing");
         String::from_utf8(text).expect("tests write text")
+    }
+
+    #[test]
+    fn a_token_that_is_not_shown_is_written_all_the_same() {
+        let config = Config { admin_token: Password::token("s3cret").unwrap(), ..read_back(b"") };
+        let text = String::from_utf8(config.rewritten(b"port 7000\n")).unwrap();
+        assert!(text.contains("admin-token s3cret\n"), "{text}");
+        let mut shown = String::new();
+        config.get(&|name| name == "admin-token", &mut |_, value| shown.push_str(value));
+        assert_eq!(shown, "(set)");
     }
 
     #[test]

@@ -111,8 +111,7 @@ const ADMIN: &[Directive] = &[
         help: "bearer token that readers of figures must give; \"\" = none",
         change: Immutable,
         write: One(|config, word| put(&mut config.admin_token, Password::parse_token(word))),
-        // Clients of the other port have no business with it.
-        show: |config| if config.admin_token.reveal().is_some() { "(set)" } else { "" }.to_owned(),
+        show: |config| config.admin_token.reveal().unwrap_or_default().to_owned(),
     },
     Directive {
         name: "admin-token-file",

@@ -23,9 +23,9 @@ use crate::worker::{Counts, Post, Shared};
 /// Templates that are shown.
 const POPULAR: usize = 10;
 
-/// Takes the admin interface's token out of its file, where there is one.
-pub(super) fn read_token(config: &mut Config) -> Result<(), ServerError> {
-    let Some(path) = &config.admin_token_file else { return Ok(()) };
+/// The admin interface's token, out of its file where there is one.
+pub(super) fn token_of(config: &Config) -> Result<Password, ServerError> {
+    let Some(path) = &config.admin_token_file else { return Ok(config.admin_token.clone()) };
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|error| {
         ServerError::new(format!(
@@ -37,8 +37,7 @@ pub(super) fn read_token(config: &mut Config) -> Result<(), ServerError> {
     if word.is_empty() {
         return Err(wrong("its first line has no token (remedy: put one there, or remove the directive)"));
     }
-    config.admin_token = Password::token(word).map_err(|reason| wrong(&reason))?;
-    Ok(())
+    Password::token(word).map_err(|reason| wrong(&reason))
 }
 
 /// Serves figures on these sockets, if there are any. Besides, where, as the start-up line says it.

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use crate::admin::Access;
 use crate::command::{ConfigError, RewriteError};
-use crate::config::{Config, SetError};
+use crate::config::{Config, Password, SetError};
 use crate::limits::Limits;
 use crate::logging;
 use crate::worker::Settings;
@@ -15,13 +15,15 @@ use crate::worker::Settings;
 #[derive(Debug)]
 pub(super) struct Directives {
     config: RwLock<Config>,
+    /// What readers of figures must give; perhaps out of a file, so that it is not among the directives.
+    token: Password,
     /// Held while the configuration file is written anew.
     file: Mutex<()>,
 }
 
 impl Directives {
-    pub(super) fn new(config: Config) -> Self {
-        Self { config: RwLock::new(config), file: Mutex::new(()) }
+    pub(super) fn new(config: Config, token: Password) -> Self {
+        Self { config: RwLock::new(config), token, file: Mutex::new(()) }
     }
 
     /// When a snapshot is to be taken.
@@ -35,7 +37,7 @@ impl Directives {
 
     /// Who may read figures over HTTP.
     pub(super) fn access(&self) -> Access {
-        self.read(|config| Access { token: config.admin_token.clone(), local_only: config.protected_mode })
+        self.read(|config| Access { token: self.token.clone(), local_only: config.protected_mode })
     }
 
     /// The value of a directive, as `CONFIG GET` shows it.

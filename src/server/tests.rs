@@ -9,7 +9,7 @@ use std::thread;
 use super::{bell, identity, settings, wanted};
 use crate::buffer::witness::{self, Seen};
 use crate::clock::Clock;
-use crate::config::{AdminPort, Config, EngineChoice};
+use crate::config::{AdminPort, Config, EngineChoice, Password};
 use crate::engine::{self, Choice, Setup};
 use crate::limits;
 use crate::table::Table;
@@ -36,7 +36,7 @@ fn watched(config: Config, talk: impl FnOnce(&mut TcpStream)) -> Seen {
     let (post, mail) = Post::new(handle);
     let clock = Clock::system();
     let identity = identity(&config, engine, &clock);
-    let settings = Box::new(Arc::new(settings::Directives::new(config)));
+    let settings = Box::new(Arc::new(settings::Directives::new(config, Password::default())));
     let shared = Arc::new(Shared::new(Table::new(), settings, Box::new([post]), identity));
     let seat = seats.into_iter().next().expect("one worker was asked for");
     let setup = Setup { listeners: vec![listener.into()], bell };
