@@ -167,6 +167,9 @@ pub trait Disk {
     /// As above.
     fn rename(&self, from: &str, to: &str) -> Result<(), Failure>;
 
+    /// Tells an open file that it has another name now, for messages.
+    fn set_name(&self, file: &mut Self::File, name: &str);
+
     /// Removes a file.
     ///
     /// # Errors
@@ -420,6 +423,10 @@ impl Disk for RealDisk {
     fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
         let path = self.path(from);
         std::fs::rename(&path, self.path(to)).map_err(|error| failure(Action::Rename, &path, 0, &error))
+    }
+
+    fn set_name(&self, file: &mut RealFile, name: &str) {
+        file.path = self.path(name);
     }
 
     fn remove(&self, name: &str) -> Result<(), Failure> {

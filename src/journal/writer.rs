@@ -205,11 +205,12 @@ impl<D: Disk> Writer<D> {
         let (groups, head, chain) = carried_groups(recovered, &identity, &header, settings.group_bytes);
         let mut spare = Spare::of(settings.segment_bytes + groups.len() as u64);
         spare.complete(&disk)?;
-        let (file, bytes) = spare.take(settings.segment_bytes).expect("it has grown");
+        let (mut file, bytes) = spare.take(settings.segment_bytes).expect("it has grown");
         disk.write_all_at(&file, &header.encode(), 0)?;
         disk.write_all_at(&file, &groups, HEADER_BYTES)?;
         disk.sync(&file)?;
         disk.rename(SPARE, &name_of(header.sequence))?;
+        disk.set_name(&mut file, &name_of(header.sequence));
         disk.sync_names()?;
         let mut segments = recovered.segments.clone();
         segments.push((header.sequence, header.first));
@@ -464,7 +465,8 @@ impl<D: Disk> Writer<D> {
         self.disk.sync(next)?;
         self.disk.rename(SPARE, &name_of(sequence))?;
         self.disk.sync_names()?;
-        let (file, bytes) = self.spare.take(self.settings.segment_bytes).expect("it is ready");
+        let (mut file, bytes) = self.spare.take(self.settings.segment_bytes).expect("it is ready");
+        self.disk.set_name(&mut file, &name_of(sequence));
         self.open = Open { file: Arc::new(file), header, bytes, at: HEADER_BYTES, chain, clean: true };
         self.segments.push((sequence, self.head));
         // The header says so.

@@ -371,6 +371,10 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn set_name(&self, file: &mut SimFile, name: &str) {
+        name.clone_into(&mut file.name);
+    }
+
     fn remove(&self, name: &str) -> Result<(), Failure> {
         let mut state = self.change(Action::Remove, name)?;
         let pending = Pending::Remove(name.to_owned());

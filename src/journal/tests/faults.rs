@@ -4,6 +4,7 @@ use super::{Chance, Expected, Extent, Life, records, settings, shown};
 use crate::journal::disk::Failure;
 use crate::journal::disk::sim::{Faults, SimDisk};
 use crate::journal::ring::image::Image;
+use crate::journal::segment::name_of;
 use crate::journal::writer::SyncMode;
 
 /// A whole life: what was expected, what was promised when it ended, and the ring. `Err`: it did not begin.
@@ -63,6 +64,25 @@ fn a_failed_write_ends_the_log() {
 fn a_failed_sync_ends_the_log() {
     for seed in 0..40 {
         fails_at_each(2, seed, |number| Faults { sync: Some((number, libc::EIO)), ..Faults::default() });
+    }
+}
+
+#[test]
+fn a_failure_names_the_file_as_it_is_called() {
+    let disk = SimDisk::default();
+    let (fresh, _) = shown(&disk, Extent::default(), None).unwrap();
+    for files in [0, 2] {
+        let disk = disk.after_death();
+        let mut life = Life::begin(disk.clone(), &fresh, 1, settings(SyncMode::Always)).unwrap();
+        let mut expected = Expected::default();
+        let mut chance = Chance::of(3);
+        while life.writer.segment() <= files {
+            life.work(&mut expected, &mut chance, 1).unwrap();
+        }
+        life.append(&mut expected, &records(7, 1)).expect("there is room");
+        disk.set_faults(Faults { write: Some((0, libc::EIO)), ..Faults::default() });
+        let failure = life.step(0).unwrap_err();
+        assert!(failure.path.ends_with(name_of(life.writer.segment())), "{failure}");
     }
 }
 
