@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
+#[cfg(debug_assertions)]
+pub mod death;
 #[cfg(test)]
 pub(crate) mod sim;
 
@@ -339,6 +341,11 @@ impl RealDisk {
 }
 
 impl RealFile {
+    #[cfg(debug_assertions)]
+    fn name(&self) -> &str {
+        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
     fn failed(&self, action: Action, offset: u64) -> impl Fn(io::Error) -> Failure {
         move |error| failure(action, &self.path, offset, &error)
     }
@@ -358,7 +365,12 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str) -> Result<RealFile, Failure> {
-        self.open_with(name, Action::Create, OpenOptions::new().create(true).truncate(true))
+        #[cfg(debug_assertions)]
+        death::before(Action::Create, name);
+        let created = self.open_with(name, Action::Create, OpenOptions::new().create(true).truncate(true))?;
+        #[cfg(debug_assertions)]
+        death::after(Action::Create, name);
+        Ok(created)
     }
 
     fn open(&self, name: &str) -> Result<RealFile, Failure> {
@@ -374,12 +386,18 @@ impl Disk for RealDisk {
     }
 
     fn write_at(&self, file: &RealFile, bytes: &[u8], offset: u64) -> Result<usize, Failure> {
+        #[cfg(debug_assertions)]
+        death::before_write(file, bytes, offset);
         match file.file.write_at(bytes, offset).map_err(file.failed(Action::Write, offset)) {
             // A file system that takes nothing and gives no reason would be asked for ever.
             Ok(0) => {
                 Err(failure(Action::Write, &file.path, offset, &io::Error::from_raw_os_error(libc::EIO)))
             }
-            written => written,
+            written => {
+                #[cfg(debug_assertions)]
+                death::after_write(file, bytes);
+                written
+            }
         }
     }
 
@@ -387,29 +405,44 @@ impl Disk for RealDisk {
         let too_large = |_| file.failed(Action::Allocate, offset)(io::Error::from_raw_os_error(libc::EFBIG));
         let (from, len) =
             (i64::try_from(offset).map_err(too_large)?, i64::try_from(bytes).map_err(too_large)?);
+        #[cfg(debug_assertions)]
+        death::before(Action::Allocate, file.name());
         loop {
             match fallocate(&file.file, FallocateFlags::empty(), from, len) {
-                Ok(()) => return Ok(()),
                 // It has no such call: then the zeros that are written take the blocks.
-                Err(nix::errno::Errno::EOPNOTSUPP) => return Ok(()),
+                Ok(()) | Err(nix::errno::Errno::EOPNOTSUPP) => break,
                 Err(nix::errno::Errno::EINTR) => {}
                 Err(errno) => return Err(file.failed(Action::Allocate, offset)(errno.into())),
             }
         }
+        #[cfg(debug_assertions)]
+        death::after(Action::Allocate, file.name());
+        Ok(())
     }
 
     fn sync(&self, file: &RealFile) -> Result<(), Failure> {
-        file.file.sync_data().map_err(file.failed(Action::Sync, 0))
+        #[cfg(debug_assertions)]
+        death::before(Action::Sync, file.name());
+        file.file.sync_data().map_err(file.failed(Action::Sync, 0))?;
+        #[cfg(debug_assertions)]
+        death::after(Action::Sync, file.name());
+        Ok(())
     }
 
     fn write_and_sync(&self, file: &RealFile, bytes: &[u8], offset: u64) -> Result<(), Failure> {
         let (written, synced) = match &self.together {
             None => (0, false),
-            Some(together) => together
-                .write_and_sync(file.file.as_fd(), bytes, offset)
-                .map_err(|(action, error)| file.failed(action, offset)(error))?,
+            Some(together) => {
+                #[cfg(debug_assertions)]
+                death::before_write_and_sync(file, bytes, offset);
+                together
+                    .write_and_sync(file.file.as_fd(), bytes, offset)
+                    .map_err(|(action, error)| file.failed(action, offset)(error))?
+            }
         };
         if synced {
+            #[cfg(debug_assertions)]
+            death::after(Action::Sync, file.name());
             return Ok(());
         }
         self.write_all_at(file, &bytes[written..], offset + written as u64)?;
@@ -417,12 +450,22 @@ impl Disk for RealDisk {
     }
 
     fn sync_names(&self) -> Result<(), Failure> {
-        self.names.sync_all().map_err(|error| failure(Action::SyncNames, &self.directory, 0, &error))
+        #[cfg(debug_assertions)]
+        death::before(Action::SyncNames, "");
+        self.names.sync_all().map_err(|error| failure(Action::SyncNames, &self.directory, 0, &error))?;
+        #[cfg(debug_assertions)]
+        death::after(Action::SyncNames, "");
+        Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
+        #[cfg(debug_assertions)]
+        death::before(Action::Rename, from);
         let path = self.path(from);
-        std::fs::rename(&path, self.path(to)).map_err(|error| failure(Action::Rename, &path, 0, &error))
+        std::fs::rename(&path, self.path(to)).map_err(|error| failure(Action::Rename, &path, 0, &error))?;
+        #[cfg(debug_assertions)]
+        death::after(Action::Rename, from);
+        Ok(())
     }
 
     fn set_name(&self, file: &mut RealFile, name: &str) {
@@ -430,8 +473,13 @@ impl Disk for RealDisk {
     }
 
     fn remove(&self, name: &str) -> Result<(), Failure> {
+        #[cfg(debug_assertions)]
+        death::before(Action::Remove, name);
         let path = self.path(name);
-        std::fs::remove_file(&path).map_err(|error| failure(Action::Remove, &path, 0, &error))
+        std::fs::remove_file(&path).map_err(|error| failure(Action::Remove, &path, 0, &error))?;
+        #[cfg(debug_assertions)]
+        death::after(Action::Remove, name);
+        Ok(())
     }
 
     fn path(&self, name: &str) -> PathBuf {

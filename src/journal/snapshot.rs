@@ -37,7 +37,7 @@ const MAGIC: &[u8; 24] = b"tallyring snapshot\0\0\0\0\0\0";
 const PREFIX: &str = "snapshot-";
 
 /// End of the name of a file that is being written.
-const TEMPORARY: &str = ".part";
+pub(super) const TEMPORARY: &str = ".part";
 
 /// Bytes in front of the first block.
 const HEADER_LEN: usize = 4096;

@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +14,9 @@ use crate::clock::Clock;
 use crate::config::{Config, Exit};
 use crate::engine::Engine;
 use crate::journal::Identity;
-use crate::journal::disk::{Failure, RealDisk};
+#[cfg(debug_assertions)]
+use crate::journal::disk::{Action, death};
+use crate::journal::disk::{Disk as _, Failure, RealDisk};
 use crate::journal::life::{RING, boot_id, ring_bytes};
 use crate::journal::recovery::{Extent, Recovered, Report, recover_telling};
 use crate::journal::ring::{Memory, image::Image};
@@ -117,13 +118,10 @@ impl Data {
         let recovered = recover_telling(&self.disk, extent, self.ring.as_ref(), self.boot, apply, show)
             .map_err(|refusal| refused(&refusal))?;
         tell(&recovered.report, &self.path, progress.end());
-        let ring = ring_bytes(self.settings.segment_bytes);
-        let at = self.path.join(NEXT_RING);
         // Where replies wait for syncs anyway, the ring need not survive the process: a store to a file's page may have to
         // wait for its disk, and that would be with a lock held.
         let survives = shared.settings.limits().sync != SyncPolicy::Always;
-        let memory = if survives { Memory::of_file(&at, ring) } else { Memory::anonymous(ring) };
-        let memory = memory.map_err(|error| failed(format!("cannot map {}: {error}", at.display())))?;
+        let memory = if survives { self.next_ring()? } else { self.ring_of_no_file()? };
         let identity = Identity::draw(self.boot);
         let run = identity.run;
         let disk = self.disk.clone();
@@ -136,6 +134,23 @@ impl Data {
         }
         let snapshots = Snapshots::start(shared, directives, clock, (disk, orders), (run, snapshot))?;
         Ok((keeper, snapshots))
+    }
+
+    /// Memory of the file of the next log ring.
+    fn next_ring(&self) -> Result<Memory, ServerError> {
+        let at = self.path.join(NEXT_RING);
+        #[cfg(debug_assertions)]
+        death::before(Action::Create, NEXT_RING);
+        let memory = Memory::of_file(&at, ring_bytes(self.settings.segment_bytes))
+            .map_err(|error| failed(format!("cannot map {}: {error}", at.display())))?;
+        #[cfg(debug_assertions)]
+        death::after(Action::Create, NEXT_RING);
+        Ok(memory)
+    }
+
+    fn ring_of_no_file(&self) -> Result<Memory, ServerError> {
+        Memory::anonymous(ring_bytes(self.settings.segment_bytes))
+            .map_err(|error| failed(format!("cannot map the log ring: {error}")))
     }
 
     /// Reads the newest snapshot, if there is one.
@@ -169,12 +184,12 @@ impl Data {
         (recovered, identity): (&Recovered, Identity),
         (memory, survives): (Memory, bool),
     ) -> Result<Keeper, ServerError> {
+        let disk = self.disk.clone();
         let (writer, ring) = Writer::begin(self.disk, recovered, identity, self.settings, memory)
             .map_err(|failure| failed(format!("cannot begin the journal: {failure}")))?;
         // Before anything is appended.
-        let at = self.path.join(RING);
-        let replaced = if survives { fs::rename(self.path.join(NEXT_RING), &at) } else { remove(&at) };
-        replaced.map_err(|error| failed(format!("cannot replace {}: {error}", at.display())))?;
+        let replaced = if survives { disk.rename(NEXT_RING, RING) } else { remove(&disk, RING) };
+        replaced.map_err(|failure| failed(format!("cannot replace the log ring: {failure}")))?;
         if let Some(disk) = disk_of(&self.path) {
             shared.watch.journal.name_disk(disk);
         }
@@ -203,9 +218,9 @@ fn disk_of(path: &Path) -> Option<String> {
 }
 
 /// Removes a file, if it is there.
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+fn remove(disk: &RealDisk, name: &str) -> Result<(), Failure> {
+    match disk.remove(name) {
+        Err(failure) if failure.errno != libc::ENOENT => Err(failure),
         Ok(()) | Err(_) => Ok(()),
     }
 }
