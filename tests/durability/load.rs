@@ -172,7 +172,7 @@ fn number(value: &Value) -> i64 {
     }
 }
 
-fn read_number(client: &mut Client, key: &str) -> i64 {
+pub(crate) fn read_number(client: &mut Client, key: &str) -> i64 {
     client.send(request(&["GET", key]));
     bulks(&client.reply()).first().map_or(0, |digits| {
         String::from_utf8_lossy(digits).parse().unwrap_or_else(|_| panic!("{key} holds {digits:?}"))

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `TALLYRING_KILL_CYCLES=100` | kills of each engine and mode, instead of a few |
 //! | `TALLYRING_POWER_CYCLES=100` | losses of power of each mode, instead of a few |
+//! | `TALLYRING_STEP_CYCLES=3` | deaths at each step in so many modes, where there are as many, instead of in one |
 //! | `TALLYRING_FAULT_SEED=7` | the seed of all campaigns, instead of one from the clock |
 //! | `CI=1` | what cannot run here, as it needs root, fails instead of saying so |
 
@@ -51,4 +52,6 @@ mod frozen;
 mod full;
 mod kill;
 mod power;
+#[cfg(debug_assertions)]
+mod steps;
 mod sync;

@@ -15,10 +15,11 @@ use crate::server::{Engine, Server, wait_until};
 
 /// Words of the log ring's header that are looked at.
 const BOOT: u64 = 5;
-const TAIL: u64 = 16;
+pub(crate) const TAIL: u64 = 16;
+pub(crate) const WRITTEN: u64 = 32;
 const DURABLE: u64 = 48;
 
-fn word_of_ring(data: &Path, word: u64) -> u64 {
+pub(crate) fn word_of_ring(data: &Path, word: u64) -> u64 {
     let ring = fs::File::open(data.join("journal.ring")).expect("a server has a log ring");
     let mut bytes = [0; 8];
     ring.read_exact_at(&mut bytes, word * 8).expect("it has a header");
