@@ -82,6 +82,10 @@ pub const JOURNAL_RING_BYTES: u64 = 4 * 1024 * 1024;
 /// Longest frame that lies in the log ring itself; a longer one waits beside it, and has only its place there.
 pub const JOURNAL_INLINE_BYTES: u64 = 256 * 1024;
 
+/// Bytes of files that lie ready for such frames, so that one of a usual length waits for nothing: some values of
+/// `proto-max-bulk-len`. They bound the memory of those that are not yet written, too.
+pub const JOURNAL_BESIDE_BYTES: u64 = 8 * 1024 * 1024;
+
 /// Bytes of ring that a worker takes for itself at a time, so that the shared count is touched once in a thousand
 /// writes.
 pub const JOURNAL_CREDIT_BYTES: u64 = 64 * 1024;

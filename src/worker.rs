@@ -141,7 +141,9 @@ pub struct Worker {
     desk: Desk,
     /// Connections whose next request the journal had no space for.
     unwritten: VecDeque<Token>,
-    /// The first of them has its turn.
+    /// Those for whose next request the files are too short: it may change more than a frame in the ring can tell.
+    unfiled: VecDeque<Token>,
+    /// The first of either has its turn.
     first_in_line: bool,
     /// Connections whose replies wait until what they show is safe, and the least position up to which it was when one of
     /// them was looked at.
@@ -207,8 +209,9 @@ impl Worker {
             sweep_at_ms: 0,
             changed: VecDeque::with_capacity(256),
             throttled: VecDeque::with_capacity(256),
-            desk: Desk::default(),
+            desk: Desk::of(id),
             unwritten: VecDeque::new(),
+            unfiled: VecDeque::new(),
             first_in_line: false,
             waiting_for: Lsn::MAX,
             unsafe_replies: Vec::new(),
@@ -338,6 +341,7 @@ impl Worker {
             }
         }
         self.check_unwritten();
+        self.check_unfiled();
         self.check_safe();
         self.check_paused();
         self.check_waiting();
@@ -534,7 +538,7 @@ impl Worker {
         }
         if let Some(ring) = self.shared.ring() {
             // A worker that sleeps, or has ended, would keep from others what it does not need.
-            self.desk.leave(ring);
+            self.desk.leave(ring, !self.unwritten.is_empty() || !self.unfiled.is_empty());
         }
         let is_safe_now = self.call_the_journal();
         self.longest_wait(is_safe_now)

@@ -51,6 +51,7 @@ pub mod once;
 pub mod operate;
 pub mod place;
 pub mod queue;
+pub mod recorded;
 pub mod redact;
 pub mod rename;
 pub mod resolve;
@@ -248,6 +249,9 @@ impl Flags {
     /// Not allowed while data is loading in the background, which it never is here.
     pub const NO_ASYNC_LOADING: Self = Self(1 << 20);
 
+    /// Copies what the table holds: the journal has to tell more of it than its own bytes.
+    pub const COPIES: Self = Self(1 << 22);
+
     /// No command at all but a guard: known to look-up, shown by no list.
     pub const HIDDEN: Self = Self(1 << 14);
     /// No property.
@@ -308,6 +312,9 @@ pub enum Outcome {
     Later(Awaited, Option<u64>),
     /// Its reply comes when the snapshot of this number is over; the connection's later requests wait.
     Saved(u64),
+    /// Nothing is encoded and nothing has changed, since the journal has no space for what would ([`EffectSink::affords`]): it
+    /// is run again when there is, or refused.
+    Unwritten,
 }
 
 /// What a reply waits for.

@@ -12,6 +12,7 @@ use crate::table::{
 };
 
 use super::listing::Words;
+use super::recorded::Content;
 use super::texts::WRONG_TYPE;
 use super::{Call, Flags, Tally};
 
@@ -227,6 +228,11 @@ impl Place<'_, '_> {
             }
         };
         Some(Copied { held, deadline })
+    }
+
+    /// How much there is at the key, for the journal.
+    pub(super) fn content(&mut self) -> Content {
+        Content::of(self.segment.get(self.key, &mut self.at))
     }
 
     /// Puts a copy in the place of what is there.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::resp::args::{Args, Span};
 use crate::table::{Key, Moment, Table, Watcher};
 
+use super::recorded::recorded;
 use super::session::Session;
 use super::transaction::is_exec;
 use super::{Command, Flags};
@@ -55,6 +56,11 @@ impl Transaction {
         &self.watcher
     }
 
+    /// Bytes of the watched keys, and what each takes besides.
+    pub(super) fn watched_bytes(&self) -> usize {
+        self.watched_bytes
+    }
+
     /// Watches nothing any more.
     fn unwatch(&mut self, table: &Table) {
         for key in self.watched.drain() {
@@ -71,6 +77,10 @@ pub struct Queue {
     bytes: Vec<u8>,
     spans: Vec<Span>,
     requests: Vec<Queued>,
+    /// Bytes that the journal may have to tell of them, but for what they copy.
+    recorded: usize,
+    /// One of them copies what the table holds.
+    pub(super) copies: bool,
     /// A request was refused: the whole transaction will be.
     pub(super) refused: bool,
 }
@@ -103,7 +113,14 @@ impl Queue {
     fn push(&mut self, command: &'static Command, args: &Args<'_>) {
         let (byte, span, count) = (self.bytes.len(), self.spans.len(), args.len());
         args.copy_to(&mut self.bytes, &mut self.spans);
+        self.recorded += recorded(command, args);
+        self.copies |= command.flags.has(Flags::COPIES);
         self.requests.push(Queued { command, byte, span, count });
+    }
+
+    /// Bytes of effects at most, but for those of copies.
+    pub(super) fn recorded(&self) -> usize {
+        self.recorded
     }
 
     /// The requests.
@@ -141,6 +158,13 @@ impl Session {
     pub fn writes(&self, command: &Command) -> bool {
         let writes = |queue: &Queue| queue.requests.iter().any(|it| it.command.flags.has(Flags::WRITE));
         is_exec(command) && self.queue().is_some_and(writes)
+    }
+
+    /// Bytes of effects that a transaction has at most, but for what it copies: of its requests, and of keys it watches, which
+    /// may be found to be over.
+    pub fn recorded(&self) -> usize {
+        let Some(transaction) = &self.transaction else { return 0 };
+        transaction.watched_bytes + transaction.queue.as_ref().map_or(0, Queue::recorded)
     }
 
     /// Whether a command may need memory: for what it does, for what the transaction does that it executes, or, whatever

@@ -11,7 +11,7 @@ use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
 pub static RENAME: Command = Command {
     name: "rename",
     arity: 3,
-    flags: Flags::WRITE,
+    flags: Flags::WRITE.and(Flags::COPIES),
     keys: TWO,
     access: &["RW", "access", "delete"],
     categories: &["keyspace"],
@@ -31,7 +31,7 @@ pub static RENAME: Command = Command {
 pub static RENAMENX: Command = Command {
     name: "renamenx",
     arity: 3,
-    flags: Flags::WRITE.and(Flags::FAST),
+    flags: Flags::WRITE.and(Flags::FAST).and(Flags::COPIES),
     keys: TWO,
     access: &["RW", "access", "delete"],
     categories: &["keyspace"],
@@ -51,7 +51,7 @@ pub static RENAMENX: Command = Command {
 pub static COPY: Command = Command {
     name: "copy",
     arity: -3,
-    flags: Flags::WRITE.and(Flags::DENYOOM),
+    flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::COPIES),
     keys: TWO,
     access: &["RW", "access", "update"],
     categories: &["keyspace"],
@@ -75,30 +75,55 @@ pub static COPY: Command = Command {
 const TWO: Keys = Keys { first: 1, last: 2, step: 1 };
 const NAMES: &[Argument] = &[Argument::KEY, Argument::new("newkey", "key")];
 
+/// What became of it.
+enum Done {
+    /// What was copied, or renamed.
+    Yes,
+    /// The other name is another key's, or the same one's.
+    No,
+    /// There is no such key.
+    NoKey,
+    /// Nothing: the journal has no space for telling of it.
+    Unwritten,
+}
+
 fn rename(call: &mut Call<'_>, replaces: bool) -> Outcome {
     let same = call.args.get(1) == call.args.get(2);
-    // `None`: there is no such key.
+    let alone = call.held.is_none();
     let renamed = call.holding(|call| {
         if !call.at(1, |place| place.exists()) {
-            return None;
+            return Done::NoKey;
         }
         if same || !replaces && call.at(2, |place| place.exists()) {
-            return Some(same && replaces);
+            return if same && replaces { Done::Yes } else { Done::No };
+        }
+        if alone && !affords(call) {
+            return Done::Unwritten;
         }
         let copied = call.at(1, |place| {
             let copied = place.copied();
             place.remove();
             copied
-        })?;
+        });
+        let Some(copied) = copied else { return Done::NoKey };
         call.at(2, |place| place.put(&copied));
-        Some(true)
+        Done::Yes
     });
     match renamed {
-        None => call.reply.error("ERR no such key"),
-        Some(_) if replaces => call.reply.ok(),
-        Some(done) => call.reply.integer(i64::from(done)),
+        Done::NoKey => call.reply.error("ERR no such key"),
+        Done::Unwritten => return Outcome::Unwritten,
+        Done::Yes | Done::No if replaces => call.reply.ok(),
+        Done::Yes => call.reply.integer(1),
+        Done::No => call.reply.integer(0),
     }
     Outcome::Done
+}
+
+/// Whether the journal has space for telling of a copy, which is not part of a transaction: that has asked for all of its own.
+fn affords(call: &mut Call<'_>) -> bool {
+    let (from, to) = (call.args.get(1), call.args.get(2));
+    let content = call.at(1, |place| place.content());
+    call.effects.affords(content.recorded(from, to))
 }
 
 /// Reads the options of `COPY`: whether it replaces.
@@ -131,16 +156,25 @@ fn copy(call: &mut Call<'_>) -> Outcome {
             return Outcome::Done;
         }
     };
+    let alone = call.held.is_none();
     let copied = call.holding(|call| {
-        let Some(copied) = call.at(1, |place| place.copied()) else { return false };
-        call.at(2, |place| {
-            let free = replaces || !place.exists();
-            if free {
-                place.put(&copied);
-            }
-            free
-        })
+        if !call.at(1, |place| place.exists()) {
+            return Done::NoKey;
+        }
+        if !replaces && call.at(2, |place| place.exists()) {
+            return Done::No;
+        }
+        if alone && !affords(call) {
+            return Done::Unwritten;
+        }
+        let Some(copied) = call.at(1, |place| place.copied()) else { return Done::NoKey };
+        call.at(2, |place| place.put(&copied));
+        Done::Yes
     });
-    call.reply.integer(i64::from(copied));
+    match copied {
+        Done::Unwritten => return Outcome::Unwritten,
+        Done::Yes => call.reply.integer(1),
+        Done::No | Done::NoKey => call.reply.integer(0),
+    }
     Outcome::Done
 }

@@ -108,6 +108,11 @@ pub static SETRANGE: Command = Command {
     subcommands: &[],
 };
 
+/// Whether a command is `SETRANGE`, which makes values longer than by its own bytes.
+pub(super) fn is_setrange(command: &Command) -> bool {
+    std::ptr::eq(command, &raw const SETRANGE)
+}
+
 const RANGE: &[Argument] =
     &[Argument::KEY, Argument::new("start", "integer"), Argument::new("end", "integer")];
 

@@ -204,6 +204,14 @@ fn exec(call: &mut Call<'_>) -> Outcome {
         set.insert(call.table.key(key).hash);
     }
     let mut held = call.table.hold(&set);
+    if queue.copies {
+        // What the copies take is known only now.
+        let recorded = transaction.watched_bytes() + call.recorded_of(queue, &mut held);
+        if !call.effects.affords(recorded) {
+            call.session.transaction = Some(transaction);
+            return Outcome::Unwritten;
+        }
+    }
     call.effects.begin();
     if unwatch_held(call, &transaction, &mut held) {
         held.mark(call.effects.end());

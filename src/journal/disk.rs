@@ -34,6 +34,8 @@ pub enum Action {
     Write,
     /// Taking blocks for a file.
     Allocate,
+    /// Giving back blocks of a file.
+    Shorten,
     /// Waiting until a file is on the device.
     Sync,
     /// Waiting until the names are on the device.
@@ -56,6 +58,7 @@ impl Action {
             Self::Read => "read",
             Self::Write => "write",
             Self::Allocate => "take space for",
+            Self::Shorten => "shorten",
             Self::Sync | Self::SyncNames => "sync",
             Self::Rename => "rename",
             Self::Remove => "remove",
@@ -81,6 +84,12 @@ impl Failure {
     /// Whether the disk, a quota or a limit of sizes has no space: what passes when somebody makes some.
     pub fn is_no_space(&self) -> bool {
         [libc::ENOSPC, libc::EDQUOT, libc::EFBIG].contains(&self.errno)
+    }
+
+    /// Whether a write found no space. A beginning of it may have been written, and nothing behind it: to write the same or
+    /// something longer at the same place later is as good as if nothing had happened.
+    pub fn is_unwritten(&self) -> bool {
+        self.action == Action::Write && self.is_no_space()
     }
 }
 
@@ -141,6 +150,12 @@ pub trait Disk {
     /// # Errors
     /// As above.
     fn allocate(&self, file: &Self::File, offset: u64, bytes: u64) -> Result<(), Failure>;
+
+    /// Gives back what a file has from `bytes` on.
+    ///
+    /// # Errors
+    /// As above.
+    fn shorten(&self, file: &Self::File, bytes: u64) -> Result<(), Failure>;
 
     /// Waits until all that was written to a file is durable.
     ///
@@ -418,6 +433,10 @@ impl Disk for RealDisk {
         #[cfg(debug_assertions)]
         death::after(Action::Allocate, file.name());
         Ok(())
+    }
+
+    fn shorten(&self, file: &RealFile, bytes: u64) -> Result<(), Failure> {
+        file.file.set_len(bytes).map_err(file.failed(Action::Shorten, bytes))
     }
 
     fn sync(&self, file: &RealFile) -> Result<(), Failure> {

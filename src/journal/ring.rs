@@ -13,12 +13,13 @@
 //!
 //! Nobody waits for space while a lock is held: a worker owns **credits** for what it is going to append before it takes
 //! a lock ([`Ring::top_up`]), and there are never more of them than bytes which are free here and which the files have
-//! zeroed blocks for. All words are atomics, so that reading what somebody is writing is no more than useless.
+//! zeroed blocks for. What a frame that is kept beside the ring takes of the files is counted in `beside`. All words are
+//! atomics, so that reading what somebody is writing is no more than useless.
 
 #[cfg(model)]
-use loom::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 #[cfg(not(model))]
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,7 @@ use super::frame::{Header, Key, MOST_BOXED, WORD, WORD_LEN};
 use crate::limits::{JOURNAL_CREDIT_BYTES, JOURNAL_INLINE_BYTES};
 use crate::table::effect::Lsn;
 
+mod beside;
 pub mod image;
 mod memory;
 #[cfg(all(test, not(model)))]
@@ -36,6 +38,9 @@ mod stand_in;
 #[cfg(test)]
 mod tests;
 
+use beside::Beside;
+pub use beside::Granted;
+pub(super) use beside::Offer;
 use memory::HEADER_WORDS;
 pub use memory::Memory;
 #[cfg(all(test, not(model)))]
@@ -94,20 +99,40 @@ impl Word {
 #[repr(align(128))]
 struct Pool(AtomicU64);
 
-/// Bytes that one worker may append. What is left of it has to go back: see [`Ring::give_back`].
+/// Bytes that one worker may append. What is left of it has to go back: see [`Ring::give_back`] and
+/// [`Ring::leave_beside`].
 #[derive(Debug, Default)]
-pub struct Allowance(u64);
+pub struct Allowance {
+    bytes: u64,
+    /// Of files, for frames beside the ring.
+    beside: u64,
+}
 
 impl Allowance {
     /// Bytes left.
     #[inline]
     pub fn bytes(&self) -> u64 {
-        self.0
+        self.bytes
+    }
+
+    /// Bytes of files left, for frames beside the ring.
+    #[inline]
+    pub fn beside(&self) -> u64 {
+        self.beside
     }
 
     fn spend(&mut self, bytes: u64) {
-        self.0 = self.0.checked_sub(bytes).expect("credits were obtained before the lock was taken");
+        self.bytes = self.bytes.checked_sub(bytes).expect("credits were obtained before the lock was taken");
     }
+}
+
+/// Records of a frame beside the ring.
+#[derive(Debug)]
+pub(super) struct Boxed {
+    at: Lsn,
+    pub(super) records: Vec<u8>,
+    /// Bytes of files that its worker had obtained for it.
+    pub(super) paid: u64,
 }
 
 /// Where a ring begins.
@@ -128,9 +153,12 @@ pub struct Ring {
     key: Key,
     pool: Pool,
     /// Records of boxed frames, in the order of their positions.
-    boxes: Mutex<VecDeque<(Lsn, Vec<u8>)>>,
+    boxes: Mutex<VecDeque<Boxed>>,
+    beside: Beside,
     /// Why there is no space in the files for more: an errno, or 0.
     refusing: AtomicI32,
+    /// No credits are given, though there may be some.
+    halted: AtomicBool,
 }
 
 impl std::fmt::Debug for Ring {
@@ -152,6 +180,13 @@ impl Ring {
         Header::of(records).map_or(BOXED_BYTES, |header| self.in_ring(header).bytes)
     }
 
+    /// Bytes that a frame beside the ring, with so many bytes of records, takes of the files beyond what its place in the
+    /// ring stands for.
+    #[inline]
+    pub fn cost_beside(records: usize) -> u64 {
+        (records as u64).next_multiple_of(WORD)
+    }
+
     fn in_ring(&self, header: Header) -> Header {
         if header.bytes > self.inline { Header::BOXED } else { header }
     }
@@ -161,12 +196,16 @@ impl Ring {
     /// refuses to write. Never called with a lock held.
     #[inline]
     pub fn top_up(&self, allowance: &mut Allowance, need: u64) -> bool {
-        allowance.0 >= need || self.take_credits(allowance, need - allowance.0)
+        allowance.bytes >= need || self.take_credits(allowance, need - allowance.bytes)
     }
 
     #[cold]
     fn take_credits(&self, allowance: &mut Allowance, missing: u64) -> bool {
         debug_assert!(missing <= self.capacity() / 2, "a batch needs no more than half of the ring");
+        // Relaxed: who sees it late appends once more, and waits for its reply.
+        if self.halted.load(Ordering::Relaxed) {
+            return false;
+        }
         let mut available = self.pool.0.load(Ordering::Relaxed);
         loop {
             if available < missing {
@@ -183,7 +222,7 @@ impl Ring {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    allowance.0 += taken;
+                    allowance.bytes += taken;
                     return true;
                 }
                 Err(now) => available = now,
@@ -191,9 +230,9 @@ impl Ring {
         }
     }
 
-    /// Returns what is left of an allowance, when its worker goes to sleep or ends.
+    /// Returns what is left of an allowance, when its worker goes to sleep or ends; not what is for frames beside the ring.
     pub fn give_back(&self, allowance: &mut Allowance) {
-        self.add_credits(std::mem::take(&mut allowance.0));
+        self.add_credits(std::mem::take(&mut allowance.bytes));
     }
 
     /// Appends a frame and returns its end: what has to be written, or durable, before anybody is told. The locks under
@@ -213,7 +252,8 @@ impl Ring {
     }
 
     /// As [`Ring::append`], for records that are on the heap anyway and are long: only their place is taken in the ring.
-    /// They do not survive the process there: see [`Ring::survives_the_process`].
+    /// They do not survive the process there: see [`Ring::survives_the_process`]. What they take of the files comes out of
+    /// the allowance too; where it has not so much, their reply may have to wait for space.
     ///
     /// # Panics
     /// As [`Ring::append`].
@@ -221,13 +261,15 @@ impl Ring {
         assert!(!records.is_empty(), "a frame says that something changed");
         assert!(records.len() as u64 <= MOST_BOXED, "requests that change so much at once are refused");
         allowance.spend(BOXED_BYTES);
+        let paid = Self::cost_beside(records.len()).min(allowance.beside);
+        allowance.beside -= paid;
         let mut boxes = self.boxes();
         // Before the place is taken: who appends behind it must not see an older end. The addition to `tail` releases it,
         // and theirs acquires it.
         self.word(Word::Boxed).store(Lsn::MAX, Ordering::Relaxed);
         let at = self.reserve(BOXED_BYTES);
         self.data(at + WORD).store(records.len() as u64, Ordering::Relaxed);
-        boxes.push_back((at, records));
+        boxes.push_back(Boxed { at, records, paid });
         let end = self.publish(at, Header::BOXED);
         // Release: pairs with the Acquire in `survives_the_process`.
         self.word(Word::Boxed).store(end, Ordering::Release);
@@ -308,8 +350,8 @@ impl Ring {
         end <= written || self.word(Word::Boxed).load(Ordering::Acquire) <= written
     }
 
-    /// Why there are no credits for long: the errno with which the disk has no space. The flag alone refuses nothing, as
-    /// long as there are credits.
+    /// Why there are no credits for long: the errno with which the disk has no space. It refuses nothing by itself: as long
+    /// as there are credits, and they are given, they are good.
     #[inline]
     pub fn refusing(&self) -> Option<i32> {
         // Relaxed: whoever reads it later does so again.
@@ -342,7 +384,9 @@ impl Ring {
             key: Key::new(identity.secret),
             pool: Pool(AtomicU64::new(0)),
             boxes: Mutex::default(),
+            beside: Beside::default(),
             refusing: AtomicI32::new(0),
+            halted: AtomicBool::new(false),
         };
         let [low, high] = image::halves(identity.boot);
         // A process that is killed between these leaves no ring at all.
@@ -394,15 +438,21 @@ impl Ring {
 
     /// Bytes of records of the boxed frame at `at`, which is the next one.
     pub(super) fn boxed_len(&self, at: Lsn) -> u64 {
-        self.boxes().front().filter(|front| front.0 == at).expect("boxes are in the order of places").1.len()
-            as u64
+        let boxes = self.boxes();
+        let next = boxes.front().filter(|next| next.at == at).expect("boxes are in the order of places");
+        next.records.len() as u64
     }
 
-    /// The records of the boxed frame at `at`, which is the next one.
-    pub(super) fn unbox(&self, at: Lsn) -> Vec<u8> {
-        let (place, records) = self.boxes().pop_front().expect("a boxed frame has a box");
-        assert_eq!(place, at, "boxes are in the order of their places");
-        records
+    /// Takes out the boxed frame at `at`, which is the next one.
+    pub(super) fn unbox(&self, at: Lsn) -> Boxed {
+        let next = self.boxes().pop_front().expect("a boxed frame has a box");
+        assert_eq!(next.at, at, "boxes are in the order of their places");
+        next
+    }
+
+    /// Puts back the one that was taken out last: it could not be written.
+    pub(super) fn put_back(&self, boxed: Boxed) {
+        self.boxes().push_front(boxed);
     }
 
     pub(super) fn set_written(&self, to: Lsn) {
@@ -434,6 +484,11 @@ impl Ring {
         self.refusing.store(errno.unwrap_or(0), Ordering::Relaxed);
     }
 
+    /// Gives no credits until it is told to, whatever there is: what was appended cannot be written.
+    pub(super) fn set_halted(&self, halted: bool) {
+        self.halted.store(halted, Ordering::Relaxed);
+    }
+
     /// Takes a place and copies these records there, but does not publish it: what a worker leaves that is killed.
     #[cfg(test)]
     pub(super) fn abandon(&self, allowance: &mut Allowance, bytes: u64, records: &[u8]) {
@@ -447,7 +502,7 @@ impl Ring {
         self.inline
     }
 
-    fn boxes(&self) -> MutexGuard<'_, VecDeque<(Lsn, Vec<u8>)>> {
+    fn boxes(&self) -> MutexGuard<'_, VecDeque<Boxed>> {
         // No code that holds it can panic between two changes that belong together.
         self.boxes.lock().unwrap_or_else(PoisonError::into_inner)
     }

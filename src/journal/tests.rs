@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Identity;
 use super::disk::{Disk, Failure};
+use super::frame::WORD;
 use super::record;
 use super::recovery::{Extent, Recovered, Refusal, recover};
 use super::ring::image::Image;
-use super::ring::{Allowance, Memory, Ring};
+use super::ring::{Allowance, Granted, Memory, Ring};
 use super::writer::{Flush, Progress, Settings, SyncMode, Writer};
 use crate::table::Value;
 use crate::table::effect::{Effect, Lsn};
@@ -18,6 +19,7 @@ mod death;
 mod faults;
 mod power;
 mod real;
+mod space;
 
 use super::disk::sim::Chance;
 
@@ -148,14 +150,28 @@ impl<D: Disk + Clone> Life<D> {
         Ok(Self { writer, ring, allowance: Allowance::default(), now_ms: 1_000_000, flushes })
     }
 
-    /// Appends, if there are credits.
+    /// Appends, if there are credits, and what lies beside the ring has its space.
     fn append(&mut self, expected: &mut Expected, records: &[u8]) -> Option<Lsn> {
+        let enough = !self.is_beside(records) || self.claim(records.len()) == Granted::All;
+        if enough { self.append_anyway(expected, records) } else { None }
+    }
+
+    /// Appends, if there are credits, whether its space was obtained or not.
+    fn append_anyway(&mut self, expected: &mut Expected, records: &[u8]) -> Option<Lsn> {
         let enough = self.ring.top_up(&mut self.allowance, self.ring.cost(records.len()));
         enough.then(|| {
             let end = self.ring.append(&mut self.allowance, records);
             expected.add(records, end);
             end
         })
+    }
+
+    fn is_beside(&self, records: &[u8]) -> bool {
+        WORD + records.len() as u64 > self.ring.longest()
+    }
+
+    fn claim(&mut self, bytes: usize) -> Granted {
+        self.ring.top_up_beside(&mut self.allowance, Ring::cost_beside(bytes), 0)
     }
 
     fn step(&mut self, passed_ms: u64) -> Result<Progress, Failure> {

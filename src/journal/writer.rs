@@ -6,34 +6,31 @@
 //!        then a piece of the next file, and as many credits as ring and files have room for
 //! ```
 //!
-//! A disk without space is met only while the next file is made. Credits then run out, the ring says why, and the step
-//! after some time tries again. Any other failure to write or sync ends the log: nothing is published after it, and the
-//! caller ends the process.
+//! A disk without space is met while the next file is made: see `space`. Credits then run out, the ring says why, and the
+//! step after some time tries again. Where even a file that was made ahead cannot be written, since a limit was lowered or
+//! the file system copies what is written to, nothing was acknowledged: frames stay in the ring, no credits are given, and
+//! the same is written at the same place later. Any other failure to write, and any to sync, ends the log: nothing is
+//! published after it, and the caller ends the process.
 
 use std::sync::Arc;
 
 use super::Identity;
 use super::disk::{Disk, Failure};
-use super::frame::{Header as FrameHeader, WORD, WORD_LEN};
+use super::frame::{Header as FrameHeader, WORD_LEN};
 use super::recovery::Recovered;
 use super::ring::{Begin, Memory, Ring};
-use super::segment::{Before, GROUP_BYTES, GROUP_LEN, Group, HEADER_BYTES, Header, SPARE, name_of};
+use super::segment::{GROUP_BYTES, GROUP_LEN, Group, HEADER_BYTES, Header, SPARE, name_of};
 use super::spare::Spare;
 use crate::limits::{
     JOURNAL_GROUP_BYTES, JOURNAL_IDLE_MS, JOURNAL_RETRY_MS, JOURNAL_SEGMENT_BYTES, JOURNAL_SYNC_MS,
-    JOURNAL_ZEROED_BYTES,
 };
 use crate::table::effect::Lsn;
 
 mod resume;
+mod space;
 
 use resume::{carried_groups, mark_of, rewrite_unproven};
-
-/// Bytes of file for a byte of ring, at the worst: the smallest frame of two words, alone in its group of eight, with a
-/// group behind it that says it is durable.
-const FILE_PER_RING: u64 = 8;
-
-const _: () = assert!(FILE_PER_RING * 2 * WORD >= 2 * WORD + 2 * GROUP_BYTES);
+use space::Demand;
 
 /// When what was written is synced, as `appendfsync` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +73,8 @@ pub struct Progress {
     pub synced: bool,
     /// Complete frames wait for space on the disk, or for a flush that is under way.
     pub stalled: bool,
+    /// Somebody waits for space in the next file, which takes more steps to make.
+    pub pressing: bool,
     /// Milliseconds of the clock that was given, at which the next step has something to do. `None`: nothing before
     /// something is appended.
     pub next_ms: Option<u64>,
@@ -120,6 +119,20 @@ impl<D: Disk> Flush<D> {
     /// Waits for the disk.
     pub fn run(self) -> Flushed {
         Flushed(self.disk.sync(&self.file))
+    }
+}
+
+/// The disk had no space.
+#[derive(Clone, Copy, Debug)]
+struct Full {
+    errno: i32,
+    /// Before it, space is not asked for again.
+    retry_ms: u64,
+}
+
+impl Full {
+    fn met(failure: &Failure, now_ms: u64) -> Self {
+        Self { errno: failure.errno, retry_ms: now_ms + JOURNAL_RETRY_MS }
     }
 }
 
@@ -169,9 +182,15 @@ pub struct Writer<D: Disk> {
     declared: Lsn,
     /// Credits that the ring was given, and the position up to which they would be spent.
     granted: Lsn,
+    /// What was given, and is wanted, for frames beside the ring.
+    demand: Demand,
     synced_ms: u64,
-    /// Before it, space is not asked for again.
-    retry_ms: Option<u64>,
+    /// There was no space for more of the next file.
+    full: Option<Full>,
+    /// There was none for what has its place in the open one.
+    blocked: Option<Full>,
+    /// Bytes of groups so far.
+    written: u64,
     /// Bytes that go to the next file's zeros in the next steps.
     zero_debt: u64,
     /// The group in the making: room for its header, then frames.
@@ -229,12 +248,15 @@ impl<D: Disk> Writer<D> {
             flushing: None,
             declared: header.first,
             granted: head,
+            demand: Demand::default(),
             synced_ms: 0,
-            retry_ms: None,
+            full: None,
+            blocked: None,
+            written: 0,
             zero_debt: 0,
             group: Vec::new(),
         };
-        writer.give_credits(&ring);
+        writer.give_credits(&ring, 0)?;
         assert!(
             writer.granted - writer.head == ring.capacity(),
             "a file has room for eight times the ring, and its longest frame"
@@ -264,13 +286,18 @@ impl<D: Disk> Writer<D> {
     pub fn close(&mut self, ring: &Ring, now_ms: u64) -> Result<bool, Failure> {
         self.guarded(|writer| {
             assert!(writer.flushing.is_none(), "a flush is finished before the log is closed");
-            writer.retry_ms = None;
+            (writer.full, writer.blocked) = (None, None);
             writer.try_step(ring, now_ms, true)?;
             if writer.head < ring.tail() {
                 return Ok(false);
             }
-            writer.group.resize(GROUP_LEN, 0);
-            writer.write_group(writer.head, Then::Close, &[])?;
+            let last = |writer: &mut Self| {
+                writer.group.resize(GROUP_LEN, 0);
+                writer.write_group(writer.head, Then::Close, &[])
+            };
+            if !writer.write_where_space_is(ring, now_ms, last)? {
+                return Ok(false);
+            }
             writer.sync(ring)?;
             writer.stage = Stage::Closed;
             Ok(true)
@@ -349,7 +376,7 @@ impl<D: Disk> Writer<D> {
     }
 
     fn try_step(&mut self, ring: &Ring, now_ms: u64, want_sync: bool) -> Result<Progress, Failure> {
-        let before = self.head;
+        let (before, began_at) = (self.head, self.written);
         // Not further: what is appended meanwhile would put off the sync for ever.
         let until = ring.tail();
         let mut stalled = false;
@@ -360,7 +387,10 @@ impl<D: Disk> Writer<D> {
                 stalled = true;
                 break;
             }
-            self.write_some(ring, header, until)?;
+            if !self.write_where_space_is(ring, now_ms, |writer| writer.write_some(ring, header, until))? {
+                stalled = true;
+                break;
+            }
         }
         let due = match self.settings.sync {
             SyncMode::Always => true,
@@ -376,102 +406,53 @@ impl<D: Disk> Writer<D> {
             && self.is_undeclared()
             && now_ms.saturating_sub(self.synced_ms) >= JOURNAL_IDLE_MS
         {
-            self.declare()?;
+            self.write_where_space_is(ring, now_ms, Self::declare)?;
         }
-        self.prepare(ring, self.head - before, now_ms)?;
-        self.give_credits(ring);
+        self.prepare(ring, self.written - began_at, now_ms)?;
+        self.give_credits(ring, now_ms)?;
+        if let Some(full) = self.full.filter(|_| stalled) {
+            // Whatever is appended waits behind a frame that had not obtained its space.
+            ring.set_refusing(Some(full.errno));
+        }
         let next_ms = [
             (self.settings.sync == SyncMode::EverySecond
                 && self.head > self.durable
                 && self.flushing.is_none())
             .then_some(self.synced_ms + JOURNAL_SYNC_MS),
-            self.is_undeclared().then_some(self.synced_ms + JOURNAL_IDLE_MS),
-            (stalled && self.flushing.is_none() || self.spare.ready().is_none())
-                .then_some(self.retry_ms.unwrap_or(now_ms)),
+            (self.is_undeclared() && self.blocked.is_none()).then_some(self.synced_ms + JOURNAL_IDLE_MS),
+            (stalled && self.flushing.is_none() || self.blocked.is_some())
+                .then_some(self.blocked.or(self.full).map_or(now_ms, |full| full.retry_ms)),
+            (self.spare.lacks() || self.demand.lacking.is_some())
+                .then_some(self.full.map_or(now_ms, |full| full.retry_ms)),
         ];
         let next_ms = next_ms.into_iter().flatten().min();
-        Ok(Progress { taken: self.head - before, synced, stalled, next_ms })
+        let pressing = self.demand.lacking.is_some() && self.spare.lacks() && self.full.is_none();
+        Ok(Progress { taken: self.head - before, synced, stalled, pressing, next_ms })
     }
 
-    /// Sees to it that the frame at the head fits the open file. False: it has to wait for space on the disk.
-    fn make_room(&mut self, ring: &Ring, header: FrameHeader, now_ms: u64) -> Result<bool, Failure> {
-        let mut needed = GROUP_BYTES + header.bytes;
-        if header.boxed {
-            needed += ring.boxed_len(self.head).next_multiple_of(WORD);
-        }
-        if needed <= self.open.room() {
-            return Ok(true);
-        }
-        if self.flushing.is_some() {
-            return Ok(false);
-        }
-        // Whatever the file is good for besides, the ring is to have its room in it.
-        if needed > self.settings.segment_bytes / 4 {
-            self.spare.want(self.settings.segment_bytes + needed);
-        }
-        let complete = |writer: &mut Self| writer.spare.complete(&writer.disk).map(|()| true);
-        if self.spare.ready().is_none() && !self.ask(ring, now_ms, complete)? {
-            return Ok(false);
-        }
-        self.sync(ring)?;
-        self.ask(ring, now_ms, |writer| writer.rotate().map(|()| true)).inspect(|rotated| {
-            if *rotated {
-                ring.set_segment(self.segment(), self.head)
-            }
-        })
-    }
-
-    /// Does what may find the disk full. False: it is, or was a moment ago.
-    fn ask(
+    /// Does what writes to the open file, whose blocks were taken ahead. False: all the same there is no space for it, or was
+    /// none a moment ago, and nothing is different from before. Then no credits are given: who had some would change what
+    /// nobody may be told of.
+    fn write_where_space_is(
         &mut self,
         ring: &Ring,
         now_ms: u64,
-        work: impl FnOnce(&mut Self) -> Result<bool, Failure>,
+        work: impl FnOnce(&mut Self) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
-        if self.retry_ms.is_some_and(|retry| now_ms < retry) {
+        if self.blocked.is_some_and(|blocked| now_ms < blocked.retry_ms) {
             return Ok(false);
         }
-        match work(self) {
-            Ok(done) => {
-                self.retry_ms = None;
-                ring.set_refusing(None);
-                Ok(done)
-            }
-            Err(failure) if failure.is_no_space() => {
-                self.retry_ms = Some(now_ms + JOURNAL_RETRY_MS);
-                ring.set_refusing(Some(failure.errno));
-                Ok(false)
-            }
-            Err(failure) => Err(failure),
-        }
-    }
-
-    /// Goes on in the next file, which is ready. All that was written is durable.
-    fn rotate(&mut self) -> Result<(), Failure> {
-        debug_assert!(self.open.clean && self.durable == self.head, "what a file continues is durable");
-        let old = &self.open;
-        let sequence = old.header.sequence + 1;
-        let header = Header {
-            sequence,
-            first: self.head,
-            mark: mark_of(&self.identity, sequence),
-            before: Some(Before { sequence: old.header.sequence, offset: old.at, chain: old.chain }),
-            ..old.header
+        let blocked = match work(self) {
+            Ok(()) => None,
+            Err(failure) if failure.is_unwritten() => Some(Full::met(&failure, now_ms)),
+            Err(failure) => return Err(failure),
         };
-        let block = header.encode();
-        let (_, chain) = Header::parse(&block).expect("it was made this moment");
-        let next = self.spare.file().expect("it is ready");
-        self.disk.write_all_at(next, &block, 0)?;
-        self.disk.sync(next)?;
-        self.disk.rename(SPARE, &name_of(sequence))?;
-        self.disk.sync_names()?;
-        let (mut file, bytes) = self.spare.take(self.settings.segment_bytes).expect("it is ready");
-        self.disk.set_name(&mut file, &name_of(sequence));
-        self.open = Open { file: Arc::new(file), header, bytes, at: HEADER_BYTES, chain, clean: true };
-        self.segments.push((sequence, self.head));
-        // The header says so.
-        self.declared = self.durable;
-        Ok(())
+        if blocked.is_some() || self.blocked.is_some() {
+            self.blocked = blocked;
+            ring.set_halted(blocked.is_some());
+            self.tell_refusing(ring);
+        }
+        Ok(blocked.is_none())
     }
 
     /// Writes the frame at the head, and as many behind it as fit its group and file. What reaches `until` is the last of
@@ -481,9 +462,13 @@ impl<D: Disk> Writer<D> {
         let mut end = self.head + header.bytes;
         if header.boxed {
             ring.copy_out(self.head, end, &mut self.group);
-            let mut records = ring.unbox(self.head);
-            records.resize(records.len().next_multiple_of(WORD_LEN), 0);
-            self.write_group(end, Then::GoOn, &records)?;
+            let mut boxed = ring.unbox(self.head);
+            boxed.records.resize(boxed.records.len().next_multiple_of(WORD_LEN), 0);
+            if let Err(failure) = self.write_group(end, Then::GoOn, &boxed.records) {
+                ring.put_back(boxed);
+                return Err(failure);
+            }
+            self.demand.given -= boxed.paid;
         } else {
             let most = self.settings.group_bytes.min(self.open.room() - GROUP_BYTES);
             while let Some(next) = ring.ready(end)
@@ -506,7 +491,8 @@ impl<D: Disk> Writer<D> {
         Ok(())
     }
 
-    /// Writes `group`, whose header is still to be filled in, and `rest` behind it. It begins at the head.
+    /// Writes `group`, whose header is still to be filled in, and `rest` behind it. It begins at the head. Where that fails,
+    /// it is as if it had not been tried, but for what stands in the file behind the last group.
     fn write_group(&mut self, end: Lsn, then: Then, rest: &[u8]) -> Result<(), Failure> {
         let frames = &self.group[GROUP_LEN..];
         let checksum = crc32c::crc32c_append(crc32c::crc32c(frames), rest);
@@ -515,20 +501,26 @@ impl<D: Disk> Writer<D> {
         let closed = then == Then::Close;
         let group = Group { first, end, durable, bytes, checksum, chain, closed };
         let (header, chain) = group.encode(self.open.header.mark);
-        self.group[..GROUP_LEN].copy_from_slice(&header);
-        self.open.clean = then == Then::Sync;
-        if self.open.clean {
+        let mut group = std::mem::take(&mut self.group);
+        group[..GROUP_LEN].copy_from_slice(&header);
+        let (file, at, len) = (&self.open.file, self.open.at, group.len() as u64);
+        let done = if then == Then::Sync {
             debug_assert!(rest.is_empty(), "what is long is synced by itself");
-            self.disk.write_and_sync(&self.open.file, &self.group, self.open.at)?;
+            self.disk.write_and_sync(file, &group, at)
         } else {
-            self.disk.write_all_at(&self.open.file, &self.group, self.open.at)?;
-            self.disk.write_all_at(&self.open.file, rest, self.open.at + self.group.len() as u64)?;
-        }
-        self.open.at += (self.group.len() + rest.len()) as u64;
+            let front = self.disk.write_all_at(file, &group, at);
+            front.and_then(|()| self.disk.write_all_at(file, rest, at + len))
+        };
+        group.clear();
+        self.group = group;
+        self.open.clean = then == Then::Sync && done.is_ok();
+        done?;
+        let bytes = len + rest.len() as u64;
+        self.open.at += bytes;
+        self.written += bytes;
         debug_assert!(self.open.at <= self.open.bytes, "nothing is written where no space was taken");
         self.open.chain = chain;
         self.declared = durable;
-        self.group.clear();
         Ok(())
     }
 
@@ -556,31 +548,6 @@ impl<D: Disk> Writer<D> {
             // The next file's header says so.
             self.declared = self.durable;
             Ok(())
-        }
-    }
-
-    /// Zeroes some of the next file: when nothing was to be written, and else twice as much as was, so that it is ready
-    /// before this one is full.
-    fn prepare(&mut self, ring: &Ring, written: u64, now_ms: u64) -> Result<(), Failure> {
-        self.zero_debt += 2 * written;
-        if (written == 0 || self.zero_debt >= JOURNAL_ZEROED_BYTES) && self.spare.ready().is_none() {
-            self.zero_debt = 0;
-            self.ask(ring, now_ms, |writer| writer.spare.grow(&writer.disk))?;
-        }
-        Ok(())
-    }
-
-    /// Gives the ring as many credits as it has room for, and the files, whatever the frames will be like.
-    fn give_credits(&mut self, ring: &Ring) {
-        let unused = ring.longest() + 2 * GROUP_BYTES;
-        let mut room = self.open.room().saturating_sub(unused);
-        if let Some(bytes) = self.spare.ready() {
-            room += (bytes - HEADER_BYTES).saturating_sub(unused + GROUP_BYTES);
-        }
-        let most = self.head + ring.capacity().min(room / FILE_PER_RING / WORD * WORD);
-        if most > self.granted {
-            ring.add_credits(most - self.granted);
-            self.granted = most;
         }
     }
 }

@@ -372,7 +372,7 @@ fn keep_writing(
         if ends {
             break;
         }
-        if progress.taken > 0 && !progress.stalled {
+        if progress.taken > 0 && !progress.stalled || progress.pressing {
             idle_turns = 0;
             continue;
         }

@@ -9,6 +9,12 @@ use super::{Scalar, Value, WindowShape};
 /// Position of a change in the order of all changes, 0 = none. Positions only grow.
 pub type Lsn = u64;
 
+/// Most bytes that the journal takes for an effect beside its key, its field or token, and its value's bytes.
+pub const EFFECT_BYTES: usize = 64;
+
+/// The same for [`Effect::Field`].
+pub const FIELD_EFFECT_BYTES: usize = 32;
+
 /// One change. Deadlines are absolute, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect<'a> {
@@ -138,9 +144,16 @@ pub trait EffectSink {
         0
     }
 
-    /// Whether nothing can be recorded at the moment. Keys whose deadline has passed then stay, and read as absent.
-    fn refuses(&self) -> bool {
+    /// Whether it cannot be recorded at the moment that a key of so many bytes goes by itself. Keys whose deadline has passed
+    /// then stay, and read as absent.
+    fn refuses(&mut self, _key: usize) -> bool {
         false
+    }
+
+    /// Whether effects of so many bytes, as the journal has them, can be recorded besides what is already. To be asked before
+    /// anything changes where a request's own bytes do not tell how many that are.
+    fn affords(&mut self, _bytes: usize) -> bool {
+        true
     }
 }
 
@@ -218,5 +231,19 @@ impl EffectSink for Discard {
     #[inline]
     fn record(&mut self, _: Effect<'_>) -> Lsn {
         0
+    }
+}
+
+/// A sink for those who look where nothing may go by itself: keys whose deadline has passed stay.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Looks;
+
+impl EffectSink for Looks {
+    fn record(&mut self, _: Effect<'_>) -> Lsn {
+        unreachable!("nothing changes, and what would go by itself is refused")
+    }
+
+    fn refuses(&mut self, _key: usize) -> bool {
+        true
     }
 }

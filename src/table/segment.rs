@@ -428,13 +428,16 @@ impl Segment {
     }
 
     /// Removes the key with the earliest deadline, to make room, unless that is after `limit`. False: it is, or no key has
-    /// one.
+    /// one, or the journal cannot tell of it.
     pub(super) fn evict(&mut self, limit: u64, at: &mut Moment<'_>) -> bool {
         if self.store.settle_due() > limit {
             return false;
         }
         let Some(bytes) = self.store.nearest() else { return false };
         let key = Key { bytes: &bytes, hash: self.store.hashing.hash(&bytes) };
+        if at.effects.refuses(bytes.len()) {
+            return false;
+        }
         let place = self.store.find(key).expect("a key that was just seen is there");
         self.store.remove(key, place);
         self.evicted += 1;
@@ -496,7 +499,7 @@ impl Segment {
 
     #[cold]
     fn expire(&mut self, place: Place, key: Key<'_>, at: &mut Moment<'_>) {
-        if at.effects.refuses() {
+        if at.effects.refuses(key.bytes.len()) {
             // It stays, and is gone to all who look, those who watch it among them.
             self.watched.touch(key.bytes);
             return;

@@ -15,11 +15,12 @@ use crate::buffer::witness;
 use crate::command::client_list::Question;
 use crate::command::flow::Silence;
 use crate::command::monitor::bars;
-use crate::command::queue::{Admission, Queue};
+use crate::command::queue::Admission;
+use crate::command::recorded::recorded;
 use crate::command::resolve::{Refusal, permit, resolve};
 use crate::command::texts::{LOADING, MISCONF};
 use crate::command::transaction::{aborted, no_memory};
-use crate::command::{Awaited, Call, Command, Flags, Now, Outcome, Parts, Tally};
+use crate::command::{Awaited, Call, Command, Flags, Keys, Now, Outcome, Parts, Tally};
 use crate::connection::{Connection, Phase};
 use crate::journal::ring::Ring;
 use crate::limits::{self, Limits};
@@ -28,6 +29,7 @@ use crate::resp::codes::Codes;
 use crate::resp::decode::{Framing, ProtocolError, Rules};
 use crate::resp::encode::{Encoder, Spill};
 use crate::table::KeyHash;
+use crate::table::effect::EFFECT_BYTES;
 
 impl Worker {
     /// Executes what waits in a connection's carry, if it may.
@@ -100,7 +102,7 @@ impl Worker {
 
     fn execute_batches(&mut self, slot: usize, input: &mut [u8]) -> (usize, Option<Question>) {
         let rules = self.rules(slot);
-        let waits_in_line = self.waits_in_line();
+        let waits_in_line = self.line_up();
         let Self { connections, batch, pool, shared, counts, limits, .. } = self;
         let connection = connections.get_mut(slot).expect("the caller found it");
         connection.begin_share(self.turn);
@@ -134,28 +136,29 @@ impl Worker {
             let now = Now { unix_us: self.clock.unix_us() };
             for index in 0..batch.len() {
                 let request = batch.request(index);
-                if let Some(why) = scene.held_back(connection, &request, (self.draining, waits_in_line)) {
-                    connection.framing = Framing::default();
-                    used += request.end() - request.len() as usize;
-                    break 'batches why;
-                }
-                connection.turn_bytes = connection.turn_bytes.saturating_add(request.len());
                 let args = batch.args(&request, rest);
-                let why = match scene.run(connection, &request, args, now, &mut outgoing) {
-                    Outcome::Done if outgoing.unsent() <= limits::UNSENT_SOFT => continue,
-                    // More than the operator allows, which is judged by `conclude`.
-                    Outcome::Done if limits.refuse_unsent(outgoing.unsent()) => Why::Over,
-                    Outcome::Done if connection.overrun => continue,
-                    Outcome::Done => Why::Stalled,
-                    Outcome::Close => Why::Ends(Phase::Finishing),
-                    Outcome::Drop => Why::Ends(Phase::Closing),
-                    Outcome::Pending(question) => Why::Asks(question),
-                    Outcome::Later(awaited, ms) => Why::Waits(awaited, ms),
-                    Outcome::Saved(number) => Why::Saves(number),
+                let held_back = scene.held_back(connection, &request, &args, (self.draining, waits_in_line));
+                let why = if let Some(why) = held_back {
+                    why
+                } else {
+                    connection.turn_bytes = connection.turn_bytes.saturating_add(request.len());
+                    match scene.run(connection, &request, args, now, &mut outgoing) {
+                        Outcome::Done if outgoing.unsent() <= limits::UNSENT_SOFT => continue,
+                        // More than the operator allows, which is judged by `conclude`.
+                        Outcome::Done if limits.refuse_unsent(outgoing.unsent()) => Why::Over,
+                        Outcome::Done if connection.overrun => continue,
+                        Outcome::Done => Why::Stalled,
+                        Outcome::Close => Why::Ends(Phase::Finishing),
+                        Outcome::Drop => Why::Ends(Phase::Closing),
+                        Outcome::Pending(question) => Why::Asks(question),
+                        Outcome::Later(awaited, ms) => Why::Waits(awaited, ms),
+                        Outcome::Saved(number) => Why::Saves(number),
+                        Outcome::Unwritten => Why::Unfiled,
+                    }
                 };
-                // What was decoded behind this request is decoded again when its time comes.
+                // What was decoded behind this request is decoded again when its time comes; and it itself, if it waits.
                 connection.framing = Framing::default();
-                used += request.end();
+                used += request.end() - if why.holds_back() { request.len() as usize } else { 0 };
                 break 'batches why;
             }
             used += batch.bytes;
@@ -173,9 +176,11 @@ impl Worker {
         (used, question)
     }
 
-    /// Whether others wait for space in the journal, before whom no request that writes is executed.
+    /// Whether others wait for space in the journal, before whom no request that writes is executed. Those that wait for
+    /// longer files are before those alone that want such.
     #[inline]
-    pub(super) fn waits_in_line(&self) -> bool {
+    pub(super) fn line_up(&mut self) -> bool {
+        self.desk.line_up(!self.unfiled.is_empty() && !self.first_in_line);
         !self.unwritten.is_empty() && !self.first_in_line
     }
 
@@ -197,6 +202,10 @@ impl Worker {
             Why::Unwritten => {
                 connection.throttled = true;
                 self.unwritten.push_back(token);
+            }
+            Why::Unfiled => {
+                connection.throttled = true;
+                self.unfiled.push_back(token);
             }
             Why::Stalled => {
                 connection.stalled = true;
@@ -255,6 +264,8 @@ enum Why {
     Throttled,
     /// The journal has no space for its next request, and will have in a moment.
     Unwritten,
+    /// It will, once its files are longer.
+    Unfiled,
     /// Its replies have to leave first.
     Stalled,
     /// The next one has to wait for the end of a pause.
@@ -268,6 +279,16 @@ enum Why {
     /// The last one's reply is the answer to this.
     Asks(Question),
 }
+
+impl Why {
+    /// Whether the next request was not executed.
+    fn holds_back(&self) -> bool {
+        matches!(self, Self::Unwritten | Self::Unfiled | Self::Paused)
+    }
+}
+
+/// Arguments of a request with one key, up to which that stands in three effects at most.
+const USUAL_ARGUMENTS: usize = 4;
 
 /// What a command runs in, besides its connection.
 pub(super) struct Scene<'a> {
@@ -298,12 +319,17 @@ impl Scene<'_> {
         &mut self,
         connection: &Connection,
         request: &Request,
+        args: &Args<'_>,
         (draining, waits_in_line): (bool, bool),
     ) -> Option<Why> {
         if !draining && self.must_wait(connection, request) {
             return Some(Why::Paused);
         }
-        (self.space(connection, request, waits_in_line) == Space::Soon).then_some(Why::Unwritten)
+        match self.space(connection, request, args, waits_in_line) {
+            Space::Enough | Space::Refused => None,
+            Space::Soon => Some(Why::Unwritten),
+            Space::Later => Some(Why::Unfiled),
+        }
     }
 
     /// Whether a request has to wait for the end of a pause. One that is refused anyway has not.
@@ -318,14 +344,26 @@ impl Scene<'_> {
 
     /// Obtains space in the journal for what a request may change.
     #[inline]
-    fn space(&mut self, connection: &Connection, request: &Request, waits_in_line: bool) -> Space {
+    fn space(
+        &mut self,
+        connection: &Connection,
+        request: &Request,
+        args: &Args<'_>,
+        waits_in_line: bool,
+    ) -> Space {
         let Some(ring) = self.ring else { return Space::Enough };
         let Some(command) = request.command else { return Space::Enough };
         let extent = if command.flags.has(Flags::WRITE) {
-            Extent::Writes { bytes: request.len() as usize, arguments: request.count() }
+            // The usual: a key may go, be set, and have a token; that of a hash stands before each of its fields.
+            let fields = if request.count() > USUAL_ARGUMENTS && command.keys == Keys::ONE {
+                request.count() * args.get(1).len()
+            } else {
+                0
+            };
+            let bytes = 3 * request.len() as usize + EFFECT_BYTES * request.count() + fields;
+            Extent::Writes(if bytes as u64 <= ring.longest() { bytes } else { recorded(command, args) })
         } else if connection.session.writes(command) {
-            let queue = connection.session.queue().map_or(0, Queue::memory);
-            Extent::Writes { bytes: queue, arguments: 0 }
+            Extent::Writes(connection.session.recorded())
         } else {
             Extent::Looks
         };
@@ -345,7 +383,7 @@ impl Scene<'_> {
         let muted = connection.session.silence.mutes();
         let before = self.lines();
         let outcome = self.dispatch(connection, request, args, now, outgoing);
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|_| !matches!(outcome, Outcome::Unwritten)) {
             self.show_refused(&connection.client, args, before);
         }
         let mark = self.timing.take_mark();
@@ -365,6 +403,8 @@ impl Scene<'_> {
                 return outcome;
             }
             Outcome::Drop => {}
+            // Nothing was done: it is run again.
+            Outcome::Unwritten => return outcome,
         }
         if connection.session.silence != Silence::None {
             connection.session.silence = connection.session.silence.after();
@@ -416,7 +456,11 @@ impl Scene<'_> {
             return self.reject(connection, command, outgoing, |reply| reply.error(text));
         }
         match connection.session.admit(command, &args, self.limits.query_buffer) {
-            Admission::Run => self.call(connection, command, args, (request.hash, now), outgoing, None),
+            Admission::Run => {
+                let outcome = self.call(connection, command, args, (request.hash, now), outgoing, None);
+                let lacks = matches!(outcome, Outcome::Unwritten);
+                if lacks { self.lacks_files(connection, command, outgoing) } else { outcome }
+            }
             Admission::Queued => {
                 self.reply(connection, outgoing, |reply| reply.simple("QUEUED"));
                 Outcome::Done
@@ -480,6 +524,22 @@ impl Scene<'_> {
 
     fn count_rejected(&mut self, command: &'static Command) {
         self.timing.rejected(&self.shared.posts[self.id].meters, command);
+    }
+
+    /// A command has changed nothing, for want of space beside the ring: it is run again, or refused.
+    #[cold]
+    fn lacks_files(
+        &mut self,
+        connection: &mut Connection,
+        command: &'static Command,
+        outgoing: &mut Outgoing,
+    ) -> Outcome {
+        let Some(errno) = self.desk.refused() else {
+            self.counts.commands -= 1;
+            return Outcome::Unwritten;
+        };
+        let text = no_space(command, errno);
+        self.reject(connection, command, outgoing, |reply| reply.error_parts(text))
     }
 
     #[cold]
@@ -563,6 +623,9 @@ impl Scene<'_> {
         };
         let outcome = (command.run)(&mut call);
         connection.wait = connection.wait.max(call.wait);
+        if matches!(outcome, Outcome::Unwritten) {
+            return outcome;
+        }
         let errors = call.reply.errors();
         match call.parts {
             Some(parts) => parts.failed |= errors > 0,

@@ -20,7 +20,8 @@ impl Worker {
         if !self.throttled.is_empty() || at_once {
             at_most(0);
         }
-        if !self.outbox.is_empty() || !self.unwritten.is_empty() || self.monitoring.waits() {
+        let lines_wait = !self.unwritten.is_empty() || !self.unfiled.is_empty();
+        if !self.outbox.is_empty() || lines_wait || self.monitoring.waits() {
             at_most(1);
         }
         if let Some(ms) = self.table_wait_ms() {

@@ -1,6 +1,6 @@
 //! What waits for the journal: requests for space in it, replies until what they show is safe.
 
-use super::Worker;
+use super::{Token, Worker};
 use crate::command::Awaited;
 use crate::table::effect::Lsn;
 
@@ -10,18 +10,46 @@ impl Worker {
     pub(super) fn check_unwritten(&mut self) {
         for _ in 0..self.unwritten.len() {
             let Some(token) = self.unwritten.pop_front() else { return };
-            let commands = self.counts.commands;
-            let Some(connection) = self.get(token) else { continue };
-            connection.throttled = false;
-            self.first_in_line = true;
-            self.resume(token);
-            self.first_in_line = false;
             // It came to nothing: the next time it is the first again.
-            if self.counts.commands == commands && self.unwritten.back() == Some(&token) {
+            if !self.try_first(token) && self.unwritten.back() == Some(&token) {
                 self.unwritten.rotate_right(1);
                 return;
             }
         }
+    }
+
+    /// The same for those that were waiting for longer files.
+    pub(super) fn check_unfiled(&mut self) {
+        for _ in 0..self.unfiled.len() {
+            let Some(ring) = self.shared.ring() else { return };
+            if self.desk.waits_beside(ring) && self.unfiled.front().is_some_and(|first| self.is_open(*first))
+            {
+                return;
+            }
+            let Some(token) = self.unfiled.pop_front() else { return };
+            if !self.is_open(token) {
+                self.desk.withdraw(ring);
+            } else if !self.try_first(token) && self.unfiled.back() == Some(&token) {
+                self.unfiled.rotate_right(1);
+                return;
+            }
+        }
+    }
+
+    /// Goes on with the first of those that wait for space. False: nothing was executed.
+    fn try_first(&mut self, token: Token) -> bool {
+        let commands = self.counts.commands;
+        let Some(connection) = self.get(token) else { return true };
+        connection.throttled = false;
+        self.first_in_line = true;
+        self.resume(token);
+        self.first_in_line = false;
+        self.counts.commands != commands
+    }
+
+    /// Whether a token still names a connection.
+    fn is_open(&self, token: Token) -> bool {
+        self.connections.get(token.slot as usize).is_some_and(|it| it.generation == token.generation)
     }
 
     /// Goes on with replies that were waiting until what they show is safe, if more is safe now.
@@ -51,7 +79,7 @@ impl Worker {
         if waits || for_sync {
             self.shared.posts[self.id].expect();
         }
-        journal.call(waits);
+        journal.call(waits || !self.unfiled.is_empty());
         // Looked at after the post says that it waits: either this sees what was published, or the publisher sees that.
         let durable = journal.ring.durable();
         waits && self.shared.reached(self.limits.sync) > self.waiting_for

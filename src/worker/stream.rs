@@ -23,6 +23,7 @@ use crate::resp::args::Args;
 use crate::resp::codes::code_of;
 use crate::resp::decode::{Framing, Part, ProtocolError, Rules, part, rewind};
 use crate::resp::encode::{Encoder, Protocol, Spill};
+use crate::table::effect::EFFECT_BYTES;
 
 /// How a part ended.
 enum Ended {
@@ -271,29 +272,28 @@ impl Worker {
     /// Why the journal has no space for the next part of a connection's request. Where it will have, it is asked again in a
     /// moment.
     fn lacks_space(&mut self, slot: usize, bytes: usize) -> Option<Ended> {
-        let waits_in_line = self.waits_in_line();
-        let Self { connections, shared, desk, unwritten, .. } = self;
+        let waits_in_line = self.line_up();
+        let Self { connections, shared, desk, unwritten, unfiled, .. } = self;
         let connection = connections.get_mut(slot)?;
         let (Some(ring), Some(Stream::Parts { command, .. })) = (shared.ring(), connection.stream.as_deref())
         else {
             return None;
         };
         let writes = command.flags.has(Flags::WRITE);
-        let extent = Extent::Writes { bytes, arguments: limits::SPANS };
         let space = match writes {
             true if waits_in_line => Space::Soon,
-            true => desk.prepare(ring, extent),
+            true => desk.prepare(ring, part_of(bytes)),
             false => desk.prepare(ring, Extent::Looks),
         };
-        match space {
-            Space::Enough => None,
-            Space::Refused => Some(Ended::NoSpace),
-            Space::Soon => {
-                connection.throttled = true;
-                unwritten.push_back(token_of(slot, connection));
-                Some(Ended::Full)
-            }
-        }
+        let line = match space {
+            Space::Enough => return None,
+            Space::Refused => return Some(Ended::NoSpace),
+            Space::Soon => unwritten,
+            Space::Later => unfiled,
+        };
+        connection.throttled = true;
+        line.push_back(token_of(slot, connection));
+        Some(Ended::Full)
     }
 
     /// Whether a connection had its share of the turn; it is then served in the next.
@@ -346,10 +346,16 @@ impl Scene<'_> {
     }
 }
 
+/// What a part of a request may change of which so many bytes are there: each key goes, and is set.
+fn part_of(bytes: usize) -> Extent {
+    let keys = bytes.min(limits::SPANS * limits::KEY_BYTES);
+    Extent::Writes(2 * keys + EFFECT_BYTES * limits::SPANS)
+}
+
 /// The refusal of a command that would write, where the disk has no space for that; `None`: it has, or will have.
 fn lacking(desk: &mut Desk, shared: &Shared, command: &Command, bytes: usize) -> Option<Vec<u8>> {
     let ring = shared.ring().filter(|_| command.flags.has(Flags::WRITE))?;
-    desk.prepare(ring, Extent::Writes { bytes, arguments: limits::SPANS });
+    desk.prepare(ring, part_of(bytes));
     let errno = desk.refused()?;
     Some(encoded(|reply| reply.error_parts(no_space(command, errno))))
 }

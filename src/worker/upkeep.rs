@@ -20,7 +20,7 @@ impl Worker {
         let now_ms = self.clock.unix_us() / 1000;
         if next <= now_ms || self.sweeping {
             let ring = self.shared.ring();
-            self.desk.write();
+            self.desk.begin_removals();
             if self.shared.is_loading() || ring.is_some_and(|ring| !self.desk.prepare_removals(ring)) {
                 // They go when there is space for saying so. Until then they read as absent.
                 self.sweeping = false;
@@ -34,6 +34,11 @@ impl Worker {
             let took_us = self.clock.monotonic_us() - began_us;
             self.shared.watch.took(Event::ExpireCycle, took_us, now_ms * 1000);
             self.counts.expiry_capped += u64::from(self.sweeping);
+            if self.desk.kept_key() {
+                // A long one: more is asked for in the next step.
+                self.sweeping = false;
+                self.sweep_at_ms = self.now_ms + limits::EXPIRY_STEP_MS;
+            }
         }
     }
 
@@ -86,9 +91,12 @@ impl Scene<'_> {
             if !self.limits.evicts || self.ring.is_some_and(|ring| !self.desk.prepare_removals(ring)) {
                 return false;
             }
-            let effects =
-                &mut Changes { count: &mut self.counts.changes, desk: &mut *self.desk, ring: self.ring };
-            if !table.evict(&mut Moment { now_ms: now.ms(), effects }) {
+            let (count, ring) = (&mut self.counts.changes, self.ring);
+            let evicted = self.desk.removing(|desk| {
+                let effects = &mut Changes { count, desk, ring };
+                table.evict(&mut Moment { now_ms: now.ms(), effects })
+            });
+            if !evicted {
                 return false;
             }
             if self.is_within_memory() {

@@ -332,6 +332,14 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn shorten(&self, file: &SimFile, bytes: u64) -> Result<(), Failure> {
+        let mut state = self.change(Action::Shorten, &file.name)?;
+        let inode = &mut state.inodes[file.inode];
+        inode.cache.truncate(place(bytes));
+        inode.dirty.split_off(&place(bytes).div_ceil(SECTOR));
+        Ok(())
+    }
+
     fn sync(&self, file: &SimFile) -> Result<(), Failure> {
         let mut state = self.change(Action::Sync, &file.name)?;
         state.syncs += 1;

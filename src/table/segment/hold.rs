@@ -1,7 +1,7 @@
 //! Segments that stay locked over several commands: all that one transaction touches. Knows no command.
 
 use super::Segment;
-use crate::table::effect::{Effect, Lsn};
+use crate::table::effect::{Effect, Looks, Lsn};
 use crate::table::emptying::Contents;
 use crate::table::key::first_of;
 use crate::table::walk::{advance, chosen};
@@ -117,7 +117,8 @@ impl Holding for Held<'_> {
         at: &mut Moment<'_>,
         visit: &mut dyn FnMut(&[u8]),
     ) -> bool {
-        // As in `Table::random_key`.
+        // As in `Table::random_key`, but that they stay: what the transaction may change was reckoned by its requests.
+        let at = &mut Moment { now_ms: at.now_ms, effects: &mut Looks };
         for _ in 0..100 {
             let lens: Vec<usize> =
                 (0..SEGMENTS).map(|segment| self.guards.segment(in_segment(segment)).store.len()).collect();

@@ -25,7 +25,7 @@ fn take(ring: &Ring, at: Lsn) -> Option<(Vec<u8>, Lsn)> {
     let header = ring.ready(at)?;
     let end = at + header.bytes;
     let records = if header.boxed {
-        ring.unbox(at)
+        ring.unbox(at).records
     } else {
         let mut bytes = Vec::new();
         ring.copy_out(at, end, &mut bytes);
