@@ -123,35 +123,6 @@ fn a_bound_of_file_sizes(engine: Engine, mode: &str) {
     check_return(engine, server, &flags, sum);
 }
 
-/// Values that are kept beside the ring take no more of its space than short ones, and of the disk as much as they are
-/// long.
-fn a_full_disk_and_long_values(engine: Engine, mode: &str) {
-    if !can_mount("a full file system") {
-        return;
-    }
-    let mut volume = Volume::new(96);
-    let server = Server::with_flags(engine, &["--dir", &volume.dir(), "--appendfsync", mode]);
-    let mut client = server.connect();
-    client.talk("> SET s old\n< +OK");
-    volume.fill();
-    let mut acknowledged = "old".to_owned();
-    for round in 0..20 {
-        let long = format!("{round}").repeat(300_000);
-        client.send(crate::client::request(&["SET", "s", &long]));
-        let line = client.line();
-        if line == "+OK" {
-            acknowledged = long;
-        } else {
-            assert_eq!(line, "-MISCONF Errors writing to the AOF file: No space left on device");
-        }
-        let mut other = server.connect();
-        other.talk("> PING\n< +PONG");
-        other.ask_words("STRLEN s", format!(":{}\r\n", acknowledged.len()));
-    }
-    assert_ne!(acknowledged.len(), 600_000, "the disk was full long before the last one");
-    volume.free();
-}
-
 /// A file may never be as long as it has to be: said at the start, and no signal.
 fn a_bound_that_no_file_fits(engine: Engine) {
     let place = Place::new();
@@ -201,18 +172,6 @@ fn a_bound_of_file_sizes_without_syncs(engine: Engine) {
     a_bound_of_file_sizes(engine, "no");
 }
 
-fn a_full_disk_and_long_values_with_a_sync_for_each_reply(engine: Engine) {
-    a_full_disk_and_long_values(engine, "always");
-}
-
-fn a_full_disk_and_long_values_with_a_sync_each_second(engine: Engine) {
-    a_full_disk_and_long_values(engine, "everysec");
-}
-
-fn a_full_disk_and_long_values_without_syncs(engine: Engine) {
-    a_full_disk_and_long_values(engine, "no");
-}
-
 on_both_engines!(
     a_bound_that_no_file_fits,
     a_full_disk_with_a_sync_for_each_reply,
@@ -221,10 +180,4 @@ on_both_engines!(
     a_bound_of_file_sizes_with_a_sync_for_each_reply,
     a_bound_of_file_sizes_with_a_sync_each_second,
     a_bound_of_file_sizes_without_syncs,
-    #[ignore = "what is kept beside the ring is not counted against the space of files: its reply waits for space"]
-    a_full_disk_and_long_values_with_a_sync_for_each_reply,
-    #[ignore = "what is kept beside the ring is not counted against the space of files: its reply waits for space"]
-    a_full_disk_and_long_values_with_a_sync_each_second,
-    #[ignore = "what is kept beside the ring is not counted against the space of files: its reply waits for space"]
-    a_full_disk_and_long_values_without_syncs
 );

@@ -51,6 +51,8 @@ mod ends;
 mod frozen;
 mod full;
 mod kill;
+mod limit;
+mod long;
 mod power;
 #[cfg(debug_assertions)]
 mod steps;
