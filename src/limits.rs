@@ -180,6 +180,10 @@ pub const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// Longest key. Redis allows 512 MiB; a key is kept whole in memory and hashed on every use.
 pub const KEY_BYTES: usize = 64 * 1024;
 
+/// Longest value that any server may be told to take (`proto-max-bulk-len`), as in Redis by default. What a journal tells of
+/// longer ones was not written by us.
+pub const VALUE_BYTES: usize = 512 * 1024 * 1024;
+
 /// Arguments of a request before the connection has authenticated, as in Redis.
 pub const UNAUTHENTICATED_ARGS: i64 = 10;
 

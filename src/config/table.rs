@@ -10,6 +10,7 @@ use super::kind::{
     ReceiveMode, SavePoint, percentiles,
 };
 use super::value::{Fault, choice, choice_name, integer, memory, octal, yes_no, yes_no_name};
+use crate::limits::VALUE_BYTES;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -172,7 +173,9 @@ const LIMITS: &[Directive] = &[
         default: "1mb",
         help: "bytes of one argument, so also of one value",
         change: Live,
-        write: One(|config, word| put(&mut config.proto_max_bulk_len, memory(word, MIB..=GIB / 2))),
+        write: One(|config, word| {
+            put(&mut config.proto_max_bulk_len, memory(word, MIB..=VALUE_BYTES as u64))
+        }),
         show: |config| config.proto_max_bulk_len.to_string(),
     },
     Directive {

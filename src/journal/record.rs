@@ -8,6 +8,7 @@
 //! integer      zigzag, as a number              fingerprint  eight bytes, little-endian
 //! ```
 
+use crate::limits::VALUE_BYTES;
 use crate::table::effect::{Effect, Removal};
 use crate::table::{Value, Window, WindowShape};
 
@@ -148,7 +149,7 @@ pub fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
 /// The effect that `bytes` begin with, and what follows it.
 ///
 /// # Errors
-/// The bytes begin with no record, or with a part of one.
+/// The bytes begin with no record, or with a part of one, or with one of a string that is longer than any may be.
 pub fn decode(bytes: &[u8]) -> Result<(Effect<'_>, &[u8]), Malformed> {
     let mut rest = Rest(bytes);
     let first = rest.byte()?;
@@ -167,9 +168,14 @@ pub fn decode(bytes: &[u8]) -> Result<(Effect<'_>, &[u8]), Malformed> {
         }
         REMOVE_FIELD => Effect::RemoveField { key: rest.bytes()?, field: rest.bytes()? },
         SPLICE => {
-            let (key, offset) = (rest.bytes()?, rest.number()?);
+            let (key, offset, bytes) = (rest.bytes()?, rest.number()?, rest.bytes()?);
             let offset = usize::try_from(offset).map_err(|_| Malformed)?;
-            Effect::Splice { key, offset, bytes: rest.bytes()? }
+            // Whoever applies it makes the string as long as it says.
+            let end = offset.checked_add(bytes.len()).ok_or(Malformed)?;
+            if end > VALUE_BYTES {
+                return Err(Malformed);
+            }
+            Effect::Splice { key, offset, bytes }
         }
         BUCKET => {
             let (key, shape) = (rest.bytes()?, rest.shape()?);

@@ -28,6 +28,10 @@ pub const SPARE: &str = "journal-spare";
 /// Format of the files. A change that an older version would misread is a new one.
 pub const VERSION: u32 = 1;
 
+/// No log, and no number of a file or a life, comes to here: what tells of more was not written by us, and need not be
+/// reckoned with.
+const MOST: u64 = 1 << 62;
+
 const PREFIX: &str = "journal-";
 const MAGIC: &[u8; 24] = b"tallyring journal\0\0\0\0\0\0\0";
 
@@ -80,7 +84,7 @@ pub enum NoHeader {
     Foreign,
     /// A later version wrote it, in this format.
     Newer(u32),
-    /// Its checksum is another.
+    /// Its checksum is another, or it tells what no header does.
     Damaged,
 }
 
@@ -129,7 +133,13 @@ impl Header {
             mark: number(5),
             before: (before.sequence > 0).then_some(before),
         };
-        Ok((header, checksum))
+        let is_possible = [header.epoch, header.sequence, header.first, before.sequence, before.offset]
+            .iter()
+            .all(|number| *number < MOST)
+            && header.sequence > 0
+            && header.first > 0
+            && header.first.is_multiple_of(WORD);
+        if is_possible { Ok((header, checksum)) } else { Err(NoHeader::Damaged) }
     }
 }
 
@@ -189,7 +199,8 @@ impl Group {
             chain: u32_at(bytes, 40),
             closed: length & CLOSED != 0,
         };
-        (group.durable <= group.first && group.first <= group.end).then_some((group, checksum))
+        (group.durable <= group.first && group.first <= group.end && group.end < MOST)
+            .then_some((group, checksum))
     }
 
     /// Shows the position and the records of each of its frames.
@@ -234,7 +245,7 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Before, Group, Header, NoHeader, VERSION, name_of, sequence_of};
+    use super::{Before, Group, Header, MOST, NoHeader, VERSION, name_of, sequence_of};
     use crate::journal::frame;
 
     #[test]
@@ -262,6 +273,28 @@ mod tests {
             assert_eq!(Header::parse(&block[1..]), Err(NoHeader::Foreign));
             assert_eq!(Header::parse(&vec![0; block.len()]), Err(NoHeader::Foreign));
         }
+    }
+
+    /// Whoever reckons with them reaches no end of a number.
+    #[test]
+    fn numbers_that_no_log_comes_to_are_refused() {
+        let header = Header { run: 1, epoch: 2, sequence: 7, first: 800, mark: 3, before: None };
+        let before = |sequence, offset| Some(Before { sequence, offset, chain: 0 });
+        for header in [
+            Header { epoch: u64::MAX, ..header },
+            Header { sequence: u64::MAX, ..header },
+            Header { sequence: 0, ..header },
+            Header { first: u64::MAX - 7, ..header },
+            Header { first: 801, ..header },
+            Header { first: 0, ..header },
+            Header { before: before(u64::MAX, 4096), ..header },
+            Header { before: before(6, u64::MAX), ..header },
+        ] {
+            assert_eq!(Header::parse(&header.encode()), Err(NoHeader::Damaged), "{header:?}");
+        }
+        let group =
+            Group { first: 64, end: MOST, durable: 64, bytes: 0, checksum: 0, chain: 0, closed: false };
+        assert_eq!(Group::parse(&group.encode(1).0, 1), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
 use super::{decode, encode, encoded_len};
+use crate::limits::VALUE_BYTES;
 use crate::table::effect::{Effect, Removal};
 use crate::table::{Scalar, Value, WindowShape};
 
@@ -42,7 +43,10 @@ fn effect<'t>((key, field, text): &'t Texts, numbers: Numbers) -> Effect<'t> {
             Effect::Field { key, field, value, deadline }
         }
         4 => Effect::RemoveField { key, field },
-        5 => Effect::Splice { key, offset: usize::try_from(first).expect("64 bits"), bytes: text },
+        5 => {
+            let offset = usize::try_from(first).expect("64 bits") % (VALUE_BYTES - text.len() + 1);
+            Effect::Splice { key, offset, bytes: text }
+        }
         6 => {
             let buckets = u16::try_from(second % 1024 + 1).expect("it is that small");
             let shape = WindowShape { length_ms: first.max(1), buckets };
@@ -116,4 +120,14 @@ fn zeros_are_no_record() {
     // A length beyond the bytes, and a number of more than 64 bits.
     assert!(decode(b"\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01k").is_err());
     assert!(decode(b"\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02k").is_err());
+}
+
+/// A few bytes must not make whoever applies them take all memory there is.
+#[test]
+fn a_splice_reaches_no_further_than_a_string_may() {
+    for (offset, fits) in [(VALUE_BYTES - 3, true), (VALUE_BYTES - 2, false), (usize::MAX, false)] {
+        let mut record = Vec::new();
+        encode(&Effect::Splice { key: b"k", offset, bytes: b"abc" }, &mut record);
+        assert_eq!(decode(&record).is_ok(), fits, "{offset}");
+    }
 }
