@@ -187,15 +187,20 @@ impl Scan {
                 marks.extend(found.map(|(place, _)| start + place as u64 * 8));
             }
         })?;
-        let mut groups = 0;
+        let (mut groups, mut behind) = (0, self.at);
         for at in marks {
             let header = file.source.bytes(at, GROUP_BYTES)?;
             let Some((group, _)) = header.and_then(|bytes| Group::parse(bytes, mark)) else { continue };
             if group.durable > self.lsn {
                 return Err(file.damaged(self.at, Damage::Group));
             }
-            let frames = file.source.bytes(at + GROUP_BYTES, group.bytes.into())?;
-            groups += u64::from(frames.is_some_and(|frames| crc32c::crc32c(frames) == group.checksum));
+            // None begins within another, and so nothing is summed up twice, whatever there is.
+            if at >= behind
+                && let Some(frames) = file.source.bytes(at + GROUP_BYTES, group.bytes.into())?
+            {
+                groups += u64::from(crc32c::crc32c(frames) == group.checksum);
+                behind = at + GROUP_BYTES + u64::from(group.bytes);
+            }
         }
         let path = file.source.path(&file.name);
         let bytes = end - self.at;

@@ -3,9 +3,9 @@
 use super::{Chance, Expected, Extent, Life, records, settings, shown};
 use crate::journal::disk::Disk as _;
 use crate::journal::disk::sim::SimDisk;
-use crate::journal::frame::Header;
+use crate::journal::frame;
 use crate::journal::recovery::{Damage, Refusal};
-use crate::journal::segment::{GROUP_BYTES, HEADER_BYTES, name_of, sequence_of};
+use crate::journal::segment::{GROUP_BYTES, Group, HEADER_BYTES, Header, name_of, sequence_of};
 use crate::journal::writer::SyncMode;
 
 /// A log of several files and two lives; whether the last one was closed.
@@ -38,7 +38,7 @@ fn segments(disk: &SimDisk) -> Vec<String> {
 
 /// Bytes that a frame in the ring takes.
 fn cost_of(records: &[u8]) -> u64 {
-    Header::of(records.len()).unwrap().bytes
+    frame::Header::of(records.len()).unwrap().bytes
 }
 
 /// Does something to a file.
@@ -255,4 +255,30 @@ fn files_are_those_that_were_written() {
     };
     let foreign = refused(&|disk| disk.put(&names[1], other.content(&names[1])));
     assert_eq!(damage(foreign), Damage::Order);
+}
+
+/// Or else a file of overlapping ones would be summed up once for each of them.
+#[test]
+fn a_group_within_another_is_none() {
+    let (disk, expected) = log(true);
+    let name = segments(&disk).pop().expect("there are some");
+    let mut content = disk.content(&name);
+    let (header, _) = Header::parse(&content[..to_index(HEADER_BYTES)]).expect("it is whole");
+    let empty = Group { first: 8, end: 8, durable: 8, bytes: 0, checksum: 0, chain: 5, closed: false };
+    let (inner, _) = empty.encode(header.mark);
+    let bytes = u32::try_from(inner.len()).expect("it is short");
+    let (outer, _) = Group { bytes, checksum: crc32c::crc32c(&inner), ..empty }.encode(header.mark);
+    let end = content.iter().rposition(|byte| *byte != 0).expect("it has a header").next_multiple_of(8);
+    // Neither continues what is there.
+    content[end..][..inner.len()].copy_from_slice(&outer);
+    content[end + outer.len()..][..inner.len()].copy_from_slice(&inner);
+    disk.put(&name, content);
+    let (recovered, all) = shown(&disk, Extent::default(), None).unwrap();
+    assert_eq!(all, expected.records);
+    let cut = recovered.report.cut.expect("something is behind the end");
+    assert_eq!((cut.offset, cut.groups), (end as u64, 1));
+}
+
+fn to_index(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("64 bits")
 }
