@@ -6,9 +6,10 @@ use super::lzf;
 
 /// What is wrong with the bytes that were read last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::tools::import) struct Malformed(pub(in crate::tools::import) &'static str);
+pub struct Malformed(pub &'static str);
 
 const TRUNCATED: Malformed = Malformed("it ends too early");
+const UNKNOWN_LENGTH: Malformed = Malformed("a length in an unknown form");
 
 /// Bytes that are read at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -24,7 +25,7 @@ enum Encoded {
 }
 
 /// A file under way. `summed <= at <= buffer.len()`, and `position <= total`.
-pub(in crate::tools::import) struct Input<'r> {
+pub struct Input<'r> {
     source: &'r mut dyn Read,
     buffer: Vec<u8>,
     at: usize,
@@ -40,7 +41,7 @@ pub(in crate::tools::import) struct Input<'r> {
 
 impl<'r> Input<'r> {
     /// Bytes of a source that has `total` of them.
-    pub(in crate::tools::import) fn of(source: &'r mut dyn Read, total: u64) -> Self {
+    pub fn of(source: &'r mut dyn Read, total: u64) -> Self {
         Self {
             source,
             buffer: Vec::new(),
@@ -143,26 +144,34 @@ impl<'r> Input<'r> {
 
     /// A length, a number of things, or another number that is not negative.
     pub(super) fn length(&mut self) -> Result<u64, Malformed> {
-        match self.encoded()? {
-            Encoded::Bytes(length) => Ok(length),
-            Encoded::Integer(_) | Encoded::Compressed { .. } => {
-                Err(Malformed("a string where a length belongs"))
-            }
-        }
+        let first = self.byte()?;
+        self.plain_length(first)?.ok_or(Malformed("a string where a length belongs"))
+    }
+
+    /// The length that a byte begins. `None`: it begins a string that is not the bytes that follow.
+    fn plain_length(&mut self, first: u8) -> Result<Option<u64>, Malformed> {
+        Ok(Some(match (first >> 6, first & 0x3f) {
+            (0, low) => low.into(),
+            (1, high) => u64::from(high) << 8 | u64::from(self.byte()?),
+            (2, 0) => u32::from_be_bytes(self.array()?).into(),
+            (2, 1) => u64::from_be_bytes(self.array()?),
+            (3, _) => return Ok(None),
+            _ => return Err(UNKNOWN_LENGTH),
+        }))
     }
 
     fn encoded(&mut self) -> Result<Encoded, Malformed> {
         let first = self.byte()?;
-        Ok(match (first >> 6, first & 0x3f) {
-            (0, low) => Encoded::Bytes(low.into()),
-            (1, high) => Encoded::Bytes(u64::from(high) << 8 | u64::from(self.byte()?)),
-            (2, 0) => Encoded::Bytes(u32::from_be_bytes(self.array()?).into()),
-            (2, 1) => Encoded::Bytes(u64::from_be_bytes(self.array()?)),
-            (3, 0) => Encoded::Integer(i8::from_le_bytes(self.array()?).into()),
-            (3, 1) => Encoded::Integer(i16::from_le_bytes(self.array()?).into()),
-            (3, 2) => Encoded::Integer(i32::from_le_bytes(self.array()?)),
-            (3, 3) => Encoded::Compressed { bytes: self.length()?, whole: self.length()? },
-            _ => return Err(Malformed("a length in an unknown form")),
+        if let Some(length) = self.plain_length(first)? {
+            return Ok(Encoded::Bytes(length));
+        }
+        Ok(match first & 0x3f {
+            0 => Encoded::Integer(i8::from_le_bytes(self.array()?).into()),
+            1 => Encoded::Integer(i16::from_le_bytes(self.array()?).into()),
+            2 => Encoded::Integer(i32::from_le_bytes(self.array()?)),
+            // Two lengths, of which neither is such a string again.
+            3 => Encoded::Compressed { bytes: self.length()?, whole: self.length()? },
+            _ => return Err(UNKNOWN_LENGTH),
         })
     }
 

@@ -246,3 +246,11 @@ fn other_files_are_named() {
     assert!(!zero.is_empty());
     assert_eq!(read(&file(&[])).unwrap(), Kept { most: usize::MAX, ..Kept::default() });
 }
+
+/// Reading a length within a length within a length needs a piece of the stack for each, of which there is no end.
+#[test]
+fn a_compressed_length_is_refused() {
+    let nested = vec![0xc3; 4_000_000];
+    assert_eq!(read(&file(&[b"\x00", &nested])), Err("a string where a length belongs"));
+    assert_eq!(read(&file(&[&[254], &nested])), Err("a string where a length belongs"));
+}
