@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use tallyring::command::lookup::visible;
 use targets::input::Random;
-use targets::{connection, decoder, model, sample, streams, vocabulary};
+use targets::{connection, decoder, journal, model, rdb, sample, snapshot, streams, vocabulary};
 
 /// Every input of a target's corpus, in the order of their names.
 fn corpus(target: &str) -> Vec<PathBuf> {
@@ -79,6 +79,36 @@ fn connections_withstand_random_inputs() {
 #[test]
 fn streams_of_commands_withstand_random_inputs() {
     explore(5000, sample::stream, streams::check);
+}
+
+#[test]
+fn the_journals_reader_keeps_to_its_corpus() {
+    replay("journal", journal::check);
+}
+
+#[test]
+fn the_reader_of_snapshots_keeps_to_its_corpus() {
+    replay("snapshot", snapshot::check);
+}
+
+#[test]
+fn the_reader_of_redis_files_keeps_to_its_corpus() {
+    replay("rdb", rdb::check);
+}
+
+#[test]
+fn the_journals_reader_withstands_random_inputs() {
+    explore(2000, sample::script, journal::check);
+}
+
+#[test]
+fn the_reader_of_snapshots_withstands_random_inputs() {
+    explore(2000, sample::script, snapshot::check);
+}
+
+#[test]
+fn the_reader_of_redis_files_withstands_random_inputs() {
+    explore(5000, sample::rdb, rdb::check);
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Writes the seeds of the corpus: `cargo run --example seeds` in `fuzz/`.
 //!
-//! They are the recorded protocol cases and the sessions of the command tests, in the form of each target's input. What
-//! fuzzing adds to them, and what minimising takes away, changes the corpus afterwards.
+//! They are the recorded protocol cases and the sessions of the command tests, keys of the files of Redis that its import
+//! is tested with, and random scripts, in the form of each target's input. What fuzzing adds to them, and what minimising
+//! takes away, changes the corpus afterwards.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use tallyring_fuzz::input::Dials;
+use tallyring_fuzz::input::{Dials, Random};
+use tallyring_fuzz::{rdb, sample};
 use tallyring_fuzz::vocabulary::{encoded, spelled_out};
 
 /// Longest input that is worth replaying.
@@ -15,6 +17,30 @@ const LONGEST: usize = 2000;
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    protocol(root);
+    files(root);
+}
+
+/// What a start and an import read.
+fn files(root: &Path) {
+    for seed in 0..40 {
+        let random = &mut Random::new(seed);
+        write(root, "journal", &format!("random-{seed}"), &sample::script(random));
+        write(root, "snapshot", &format!("random-{seed}"), &sample::script(random));
+    }
+    for name in ["redis-7.0", "redis-7.0-plain"] {
+        let file = fs::read(root.join(format!("../tests/fixtures/{name}.rdb"))).expect("a recorded file");
+        for (key, number) in rdb::keys(&file).into_iter().zip(0_u16..) {
+            if key.len() <= LONGEST {
+                let dials = Dials { switches: number.to_le_bytes()[0] & 3, seed: number };
+                write(root, "rdb", &format!("{name}-{number}"), &dials.join(&key));
+            }
+        }
+    }
+}
+
+/// Requests.
+fn protocol(root: &Path) {
     let cases = fs::read_to_string(root.join("../tests/protocol-cases.jsonl")).expect("the recorded cases");
     for (line, number) in cases.lines().zip(0_u16..) {
         let case: Value = serde_json::from_str(line).expect("a case is an object");

@@ -92,3 +92,63 @@ pub fn wire(random: &mut Random) -> Vec<u8> {
 pub fn stream(random: &mut Random) -> Vec<u8> {
     (0..random.below(300)).map(|_| random.byte()).collect()
 }
+
+/// A script behind dials.
+pub fn script(random: &mut Random) -> Vec<u8> {
+    let dials = Dials { switches: random.byte(), seed: u16::from_le_bytes([random.byte(), random.byte()]) };
+    // What is written rightly comes first: few bytes say that something is to be otherwise.
+    let high = if random.one_in(2) { 0xff } else { 0xdf };
+    let bytes: Vec<u8> = (0..random.below(200)).map(|_| random.byte() & high).collect();
+    dials.join(&bytes)
+}
+
+/// Pieces of Redis' files, whole and broken.
+const RDB_PIECES: &[&[u8]] = &[
+    b"\xfa\x09redis-ver\x057.0.0",
+    b"\xfe\x00",
+    b"\xfe\x01",
+    b"\xfb\x02\x01",
+    b"\xfc\x7b\0\0\0\0\0\0\0",
+    b"\xfd\xff\xff\xff\xff",
+    b"\xf9\x05",
+    b"\xf8\x05",
+    b"\x00\x01k\x01v",
+    b"\x00\x01i\xc0\x85",
+    b"\x00\x01j\xc1\x39\x30",
+    b"\x00\x01l\xc3\x04\x0a\x00a\xe0\x00",
+    b"\x00\x01m\xc3\x03\x04\x01ab",
+    b"\x04\x01h\x02\x01a\x011\x01b\x012",
+    b"\x10\x01h\x0b\x0b\0\0\0\x02\0\x81f\x02\x05\x01\xff",
+    b"\x0d\x01z\x0f\x0f\0\0\0\x0c\0\0\0\x02\0\x00\x01f\x03\xf2\xff",
+    b"\x09\x01p\x0a\x01\x01f\x02\x01v.\xff",
+    b"\x03\x01s\x02\x01m\xff\x01n\x011",
+    b"\x01\x01q\x02\x01a\x01b",
+    b"\x12\x01q\x01\x02\x05abcde",
+    b"\x16\x01e\x01\x05\x01a\x01b",
+    b"\x81\xff\xff\xff\xff\xff\xff\xff\xff",
+    b"\x80\xff\xff\xff\xff",
+    b"\xc3",
+    b"\xff",
+];
+
+/// Bytes as Redis might have saved them.
+pub fn rdb(random: &mut Random) -> Vec<u8> {
+    let dials =
+        Dials { switches: random.byte() & 3, seed: u16::from_le_bytes([random.byte(), random.byte()]) };
+    let mut file = format!("REDIS{:04}", random.below(14)).into_bytes();
+    for _ in 0..random.below(9) {
+        file.extend_from_slice(RDB_PIECES[random.below(RDB_PIECES.len())]);
+    }
+    file.push(0xff);
+    file.extend_from_slice(&[0; 8]);
+    if random.one_in(3) {
+        file.truncate(random.below(file.len()));
+    }
+    for _ in 0..random.below(3) {
+        if !file.is_empty() {
+            let at = random.below(file.len());
+            file[at] = random.byte();
+        }
+    }
+    dials.join(&file)
+}

@@ -47,10 +47,10 @@ pub use memory::Memory;
 pub(crate) use stand_in::stand_in;
 
 /// First word of a ring's header.
-const MAGIC: u64 = u64::from_le_bytes(*b"tallring");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"tallring");
 
 /// Format of a ring's memory.
-const VERSION: u64 = 1;
+pub const VERSION: u64 = 1;
 
 /// Where the words of the header are. Those that change often have cache lines of their own, two each as CPUs fetch them
 /// in pairs.

@@ -14,7 +14,7 @@ mod backup;
 mod check;
 mod data;
 mod dump;
-mod import;
+pub mod import;
 mod quote;
 
 use arguments::Tool;

@@ -20,14 +20,14 @@ mod intake;
 mod live;
 mod log;
 mod progress;
-mod rdb;
+pub mod rdb;
 
 use intake::Intake;
 use log::Log;
 use progress::Progress;
 
 /// Takes what a source holds, key by key.
-pub(super) trait Sink {
+pub trait Sink {
     /// A key comes, and when it goes. False: its value is not wanted.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ pub(super) trait Sink {
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// A string or a counter.
     String,
     /// Fields.

@@ -23,7 +23,7 @@ mod skip;
 #[cfg(test)]
 mod tests;
 
-use input::{Input, Malformed};
+pub use input::{Input, Malformed};
 use packed::Entries;
 
 /// The newest version that is understood: that of Redis 7.4.
@@ -91,7 +91,7 @@ impl RdbFile {
 
 /// Why reading ended early.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub enum Trouble {
     /// The bytes are no RDB file, or not as they were written.
     Malformed(Malformed),
     /// The sink took no more.
@@ -171,7 +171,10 @@ fn version(input: &mut Input<'_>) -> Result<u32, Malformed> {
 }
 
 /// Reads a file's bytes.
-pub(super) fn parse(input: &mut Input<'_>, db: u64, sink: &mut dyn Sink) -> Result<(), Trouble> {
+///
+/// # Errors
+/// They are none of such a file, or the sink took no more.
+pub fn parse(input: &mut Input<'_>, db: u64, sink: &mut dyn Sink) -> Result<(), Trouble> {
     let version = version(input)?;
     let (mut here, mut deadline) = (0, None);
     let (mut key, mut value) = (Vec::new(), Values::default());

@@ -1,0 +1,4 @@
+//! libFuzzer's way to `tallyring_fuzz::snapshot`. Knows nothing else.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tallyring_fuzz::snapshot::check(data));
