@@ -26,6 +26,8 @@ pub struct JournalReadings {
     syncing: AtomicBool,
     /// Monotonic milliseconds since when something waits for its sync.
     lags_since_ms: AtomicU64,
+    /// When the step under way began.
+    step_since_ms: AtomicU64,
     /// The kernel's name of the disk.
     disk: OnceLock<String>,
 }
@@ -70,6 +72,7 @@ impl Default for JournalReadings {
             delayed: AtomicU64::new(0),
             syncing: AtomicBool::new(false),
             lags_since_ms: AtomicU64::new(NEVER),
+            step_since_ms: AtomicU64::new(NEVER),
             disk: OnceLock::new(),
         }
     }
@@ -115,9 +118,24 @@ impl JournalReadings {
         self.syncing.store(syncing, Ordering::Relaxed);
     }
 
+    /// The journal's thread begins a step, from which the disk may not let it come back for long: what is appended meanwhile
+    /// has waited since then at most.
+    #[inline]
+    pub fn begin_step(&self, lags: bool, now_ms: u64) {
+        self.set_lagging(lags, now_ms);
+        self.step_since_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// The step that began at this time is over.
+    #[inline]
+    pub fn end_step(&self, lags: bool, began_ms: u64) {
+        self.step_since_ms.store(NEVER, Ordering::Relaxed);
+        self.set_lagging(lags, began_ms);
+    }
+
     /// All that was appended is synced, or there is something that is not.
     #[inline]
-    pub fn set_lagging(&self, lags: bool, now_ms: u64) {
+    fn set_lagging(&self, lags: bool, now_ms: u64) {
         let lagged = self.lags_since_ms.load(Ordering::Relaxed) != NEVER;
         if lags != lagged {
             self.lags_since_ms.store(if lags { now_ms } else { NEVER }, Ordering::Relaxed);
@@ -135,6 +153,7 @@ impl JournalReadings {
     pub fn facts(&self, now_ms: u64, (lag_bytes, unwritten_bytes): (u64, u64)) -> JournalFacts {
         let syncs = self.syncs();
         let since_ms = self.lags_since_ms.load(Ordering::Relaxed);
+        let since_ms = since_ms.min(self.step_since_ms.load(Ordering::Relaxed));
         JournalFacts {
             in_use: true,
             syncs: syncs.durations_us.len(),
@@ -190,13 +209,21 @@ mod tests {
     fn what_waits_is_as_old_as_its_oldest_byte() {
         let readings = JournalReadings::default();
         let lag = |now_ms| readings.facts(now_ms, (64, 0)).lag_ms;
-        readings.set_lagging(true, 100);
-        readings.set_lagging(true, 200);
+        readings.begin_step(true, 100);
+        readings.end_step(true, 100);
+        readings.begin_step(true, 200);
+        readings.end_step(true, 200);
         assert_eq!(lag(250), 150);
         readings.lags_since(180);
         assert_eq!(lag(250), 70, "a sync that began at 180 is over");
-        readings.set_lagging(false, 300);
+        readings.end_step(false, 300);
         readings.lags_since(290);
         assert_eq!((readings.facts(400, (0, 0)).lag_ms, lag(400)), (0, 0));
+        readings.begin_step(false, 500);
+        assert_eq!(
+            (readings.facts(900, (0, 0)).lag_ms, lag(900)),
+            (0, 400),
+            "appended during a step that lasts"
+        );
     }
 }

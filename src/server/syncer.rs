@@ -100,19 +100,17 @@ impl Gauge<'_> {
         now_ms: u64,
     ) -> Result<Progress, Failure> {
         let (lags, tail) = (|| ring.durable() < ring.tail(), ring.tail());
-        // Before it too: the disk may let it wait.
-        self.watch.journal.set_lagging(lags(), now_ms);
+        self.watch.journal.begin_step(lags(), now_ms);
         let began_us = self.clock.monotonic_us();
         let progress = writer.step(ring, now_ms, false)?;
-        if progress.synced || progress.taken > 0 {
-            let took_us = self.clock.monotonic_us() - began_us;
-            if progress.synced {
-                self.synced(took_us);
-            } else {
-                self.watch.took(Event::AofWrite, took_us, self.clock.unix_us());
-            }
+        let took_us = self.clock.monotonic_us() - began_us;
+        if progress.synced {
+            self.synced(took_us);
+        } else {
+            // Frames, what says that they are durable, or a piece of the next file.
+            self.watch.took(Event::AofWrite, took_us, self.clock.unix_us());
         }
-        self.watch.journal.set_lagging(lags(), now_ms);
+        self.watch.journal.end_step(lags(), now_ms);
         if ring.durable() >= tail {
             self.watch.journal.lags_since(now_ms);
         }

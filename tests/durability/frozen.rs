@@ -145,19 +145,20 @@ fn a_disk_that_stands_still_is_noticed(engine: Engine) {
     drop(frozen);
     writer.expect(":2\r\n");
     wait_until("nothing waits any more", || reading(&mut watcher, "journal_lag_ms") == 0);
-    assert!(reading(&mut watcher, "journal_sync_max_us") >= 290_000);
     watcher.send_words("LATENCY LATEST");
-    watcher.expect("*1\r\n*4\r\n$16\r\naof-fsync-always\r\n");
+    watcher.expect("*1\r\n*4\r\n");
+    // The sync of the change, or what the thread wrote about the one before when the disk stood still.
+    let event = watcher.text();
     let [_, last, most] = [(); 3].map(|()| watcher.integer());
-    assert!(last >= 290 && most == last, "{last} {most}");
+    assert!(last >= 290 && most == last, "{event} {last} {most}");
     watcher.send_words("LATENCY DOCTOR");
     let report = watcher.text();
-    let names = [
-        "1. Slow syncs: the disk of ",
-        &volume.dir(),
-        "always every reply",
-        "Remedy: put dir on a faster disk",
-    ];
+    let kind = match event.as_str() {
+        "aof-fsync-always" => "1. Slow syncs: ",
+        "aof-write" => "1. Slow writes: ",
+        other => panic!("{other} is no event of the journal"),
+    };
+    let names = [kind, &volume.dir(), "Remedy: put dir ", "on a faster disk"];
     for words in names {
         assert!(report.contains(words), "{words:?} is not in {report}");
     }
