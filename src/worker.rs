@@ -8,6 +8,7 @@
 //! connection's wants applied, so that there is one send per connection and turn → `end_turn`.
 
 mod admission;
+mod answers;
 mod batch;
 mod execute;
 mod host;
@@ -44,7 +45,6 @@ use crate::command::session::Session;
 use crate::connection::{Client, Connection, Peer, Phase, Spare, Wants};
 use crate::limits::{self, Limits};
 use crate::metrics::busiest::Vote;
-use crate::resp::encode::Encoder;
 use crate::table::Sweep;
 use crate::table::effect::Lsn;
 
@@ -542,26 +542,6 @@ impl Worker {
         }
         let is_safe_now = self.call_the_journal();
         self.longest_wait(is_safe_now)
-    }
-
-    /// Encodes an error as the connection's last reply.
-    fn refuse(&mut self, token: Token, text: &[u8]) {
-        let slot = token.slot as usize;
-        self.counts.errors += 1;
-        self.reply(slot, |reply| reply.error(text));
-        self.connections[slot].phase = Phase::Finishing;
-    }
-
-    /// Encodes a reply outside of a command.
-    fn reply(&mut self, slot: usize, encode: impl FnOnce(&mut Encoder<'_>)) {
-        let connection = self.connections.get_mut(slot).expect("the caller found it");
-        if connection.session.silence.mutes() {
-            return;
-        }
-        let mut outgoing = connection.outgoing.take().unwrap_or_else(|| self.pool.take());
-        let (block, mut spiller) = outgoing.writer(&mut self.pool);
-        encode(&mut Encoder::new(block, &mut spiller, connection.session.protocol));
-        connection.outgoing = Some(outgoing);
     }
 
     /// Draws conclusions after anything happened to a connection, and lists it for the engine.

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use tallyring_fuzz::input::{Dials, Random};
-use tallyring_fuzz::{rdb, sample};
 use tallyring_fuzz::vocabulary::{encoded, spelled_out};
+use tallyring_fuzz::{rdb, sample};
 
 /// Longest input that is worth replaying.
 const LONGEST: usize = 2000;

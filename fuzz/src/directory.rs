@@ -92,6 +92,11 @@ impl Disk for Directory {
         Ok(())
     }
 
+    fn shorten(&self, file: &Open, bytes: u64) -> Result<(), Failure> {
+        file.borrow_mut().truncate(place(bytes));
+        Ok(())
+    }
+
     fn sync(&self, _: &Open) -> Result<(), Failure> {
         Ok(())
     }

@@ -36,7 +36,7 @@ pub fn check(data: &[u8]) {
         let reach = if dials.on(4) { script.number() } else { 0 };
         let (table, extent) = (Table::new(), Extent { from, reach });
         // A table takes whatever effects there are.
-        let _refused = recover(&files, extent, ring.as_ref(), BOOT, &mut |effect| table.apply(effect));
+        let _refused = recover(&files, extent, ring.as_ref(), BOOT, &mut table.replayer());
         goes_on(&files, extent, ring.as_ref());
     } else {
         let log = Log::made(&mut Random::new(u64::from(dials.seed)), dials.on(1));

@@ -39,7 +39,7 @@ fn shown(files: &Directory) -> Result<(Summary, Vec<u8>), Refusal> {
     let (mut records, table) = (Vec::new(), Table::new());
     let mut count = 0;
     let summary = Reader::open(files, START)?.read_all(
-        &mut |effect| {
+        &mut |effect: &Effect<'_>| {
             record::encode(effect, &mut records);
             table.apply(effect);
             count += 1;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::answers::{Unwanted, no_space};
 use super::batch::{Request, Stop};
 use super::host::CallHost;
 use super::mailbox::{Counts, Shared};
@@ -17,15 +18,14 @@ use crate::command::flow::Silence;
 use crate::command::monitor::bars;
 use crate::command::queue::Admission;
 use crate::command::recorded::recorded;
-use crate::command::resolve::{Refusal, permit, resolve};
-use crate::command::texts::{LOADING, MISCONF};
-use crate::command::transaction::{aborted, no_memory};
+use crate::command::resolve::permit;
+use crate::command::texts::LOADING;
+use crate::command::transaction::no_memory;
 use crate::command::{Awaited, Call, Command, Flags, Keys, Now, Outcome, Parts, Tally};
 use crate::connection::{Connection, Phase};
 use crate::journal::ring::Ring;
 use crate::limits::{self, Limits};
 use crate::resp::args::Args;
-use crate::resp::codes::Codes;
 use crate::resp::decode::{Framing, ProtocolError, Rules};
 use crate::resp::encode::{Encoder, Spill};
 use crate::table::KeyHash;
@@ -484,90 +484,6 @@ impl Scene<'_> {
         }
     }
 
-    /// Refuses a request that names no command, or whose arguments its command does not take.
-    #[cold]
-    fn refuse_unresolved(
-        &mut self,
-        connection: &mut Connection,
-        args: &Args<'_>,
-        outgoing: &mut Outgoing,
-    ) -> Outcome {
-        let refusal = resolve(args).err();
-        if let Some(refusal) = &refusal {
-            self.counts.note_refused(refusal);
-        }
-        let meant = refusal.as_ref().and_then(Refusal::command);
-        if let Some(command) = meant {
-            self.count_rejected(command);
-        }
-        connection.session.refuse_transaction(meant, &self.shared.table);
-        self.refuse(connection, outgoing, |reply| {
-            if let Some(refusal) = &refusal {
-                refusal.encode(reply);
-            }
-        })
-    }
-
-    /// Refuses a command, and with it the transaction that it was to be part of.
-    #[cold]
-    fn reject(
-        &mut self,
-        connection: &mut Connection,
-        command: &'static Command,
-        outgoing: &mut Outgoing,
-        encode: impl FnOnce(&mut Encoder<'_>),
-    ) -> Outcome {
-        self.count_rejected(command);
-        connection.session.refuse_transaction(Some(command), &self.shared.table);
-        self.refuse(connection, outgoing, encode)
-    }
-
-    fn count_rejected(&mut self, command: &'static Command) {
-        self.timing.rejected(&self.shared.posts[self.id].meters, command);
-    }
-
-    /// A command has changed nothing, for want of space beside the ring: it is run again, or refused.
-    #[cold]
-    fn lacks_files(
-        &mut self,
-        connection: &mut Connection,
-        command: &'static Command,
-        outgoing: &mut Outgoing,
-    ) -> Outcome {
-        let Some(errno) = self.desk.refused() else {
-            self.counts.commands -= 1;
-            return Outcome::Unwritten;
-        };
-        let text = no_space(command, errno);
-        self.reject(connection, command, outgoing, |reply| reply.error_parts(text))
-    }
-
-    #[cold]
-    fn refuse(
-        &mut self,
-        connection: &Connection,
-        outgoing: &mut Outgoing,
-        encode: impl FnOnce(&mut Encoder<'_>),
-    ) -> Outcome {
-        self.counts.errors += 1;
-        self.reply(connection, outgoing, encode);
-        Outcome::Done
-    }
-
-    /// Encodes a reply that is no command's.
-    fn reply(
-        &mut self,
-        connection: &Connection,
-        outgoing: &mut Outgoing,
-        encode: impl FnOnce(&mut Encoder<'_>),
-    ) {
-        if connection.session.silence.mutes() {
-            return;
-        }
-        let (block, mut spiller) = outgoing.writer(self.pool);
-        encode(&mut Encoder::new(block, &mut spiller, connection.session.protocol));
-    }
-
     /// Runs a command on its arguments, or on a part of them. `hashed` is the first key's hash, where it is known.
     #[inline]
     pub(super) fn call(
@@ -651,35 +567,4 @@ impl Scene<'_> {
         }
         outcome
     }
-
-    /// A reply was encoded that nobody wants, unless it is that of the command that ended the silence.
-    #[cold]
-    fn forget_reply(&mut self, connection: &Connection, outgoing: &mut Outgoing) {
-        let reply = std::mem::take(self.scratch);
-        self.reply(connection, outgoing, |encoder| encoder.raw(&reply));
-        *self.scratch = reply;
-        self.scratch.clear();
-    }
-}
-
-/// Lets what is spilled go, and counts errors all the same.
-#[derive(Default)]
-struct Unwanted(Codes);
-
-impl Spill for Unwanted {
-    fn spill(&mut self, block: &mut Vec<u8>) {
-        block.clear();
-    }
-
-    fn attach(&mut self, _: bytes::Bytes) {}
-
-    fn failed(&mut self, code: &[u8]) {
-        self.0.count(code);
-    }
-}
-
-/// What a command that writes is refused with while the disk has no space for the journal. In Redis' words.
-pub(super) fn no_space(command: &Command, errno: i32) -> [&'static [u8]; 3] {
-    let cause = nix::errno::Errno::from_raw(errno).desc();
-    [aborted(command), MISCONF.as_bytes(), cause.as_bytes()]
 }

@@ -10,7 +10,8 @@
 //!
 //! What was executed stays executed if the client goes away or sends something malformed.
 
-use super::execute::{Scene, no_space};
+use super::answers::no_space;
+use super::execute::Scene;
 use super::scribe::{Desk, Extent, Space};
 use super::{Shared, Token, Worker, token_of};
 use crate::command::monitor::bars;
