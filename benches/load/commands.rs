@@ -126,6 +126,8 @@ pub(crate) const REQUESTS: &[&str] = &[
     "COMMAND INFO get",
     "INFO",
     "LASTSAVE",
+    "LATENCY LATEST",
+    "SLOWLOG LEN",
     "ROLE",
     "WAIT 0 0",
     "WAITAOF 0 0 0",
@@ -282,8 +284,9 @@ mod tests {
 
     use super::{REQUESTS, encoded, end, parts};
 
-    /// What ends the connection or the server, stops it, needs a password, or is measured as a snapshot.
-    const NOT_TIMED: [&str; 7] = ["auth", "bgrewriteaof", "bgsave", "debug", "quit", "save", "shutdown"];
+    /// What ends the connection or the server, stops it, needs a password, is measured as a snapshot, or replies for ever.
+    const NOT_TIMED: [&str; 8] =
+        ["auth", "bgrewriteaof", "bgsave", "debug", "monitor", "quit", "save", "shutdown"];
 
     #[test]
     fn every_command_is_timed_or_named_as_not() {

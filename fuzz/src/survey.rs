@@ -85,7 +85,9 @@ impl Survey {
         let subcommand = arguments.first().map(|first| first.to_ascii_lowercase());
         match (name, subcommand.as_deref()) {
             // What time it is, what memory is in use, what is under way; or a sudden end.
-            (b"info" | b"latency" | b"time" | b"post" | b"host:", _) => return None,
+            (b"info" | b"latency" | b"monitor" | b"slowlog" | b"time" | b"post" | b"host:", _) => {
+                return None;
+            }
             (b"client", Some(b"list" | b"info" | b"kill")) => return None,
             (b"expire" | b"pexpire" | b"expireat" | b"pexpireat" | b"setex" | b"psetex", _) => {
                 self.timed = true

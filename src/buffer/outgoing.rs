@@ -82,7 +82,7 @@ impl Outgoing {
             queued: 0,
             in_flight: false,
             left: 0,
-            marks: VecDeque::new(),
+            marks: VecDeque::with_capacity(MARKS),
         }
     }
 

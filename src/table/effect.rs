@@ -102,6 +102,7 @@ pub enum Effect<'a> {
 
 impl<'a> Effect<'a> {
     /// The key whose value, fields or deadline changed. `None`: it is about all of them, or about none.
+    #[inline]
     pub fn changed_key(&self) -> Option<&'a [u8]> {
         match *self {
             Self::Set { key, .. }
@@ -154,23 +155,6 @@ pub trait EffectSink {
     /// anything changes where a request's own bytes do not tell how many that are.
     fn affords(&mut self, _bytes: usize) -> bool {
         true
-    }
-}
-
-impl<'a> Effect<'a> {
-    /// The key that it concerns. `None`: all of them, or the tokens, which are no part of a key.
-    #[inline]
-    pub fn key(&self) -> Option<&'a [u8]> {
-        match *self {
-            Self::Set { key, .. }
-            | Self::Deadline { key, .. }
-            | Self::Remove { key, .. }
-            | Self::Field { key, .. }
-            | Self::RemoveField { key, .. }
-            | Self::Splice { key, .. }
-            | Self::Bucket { key, .. } => Some(key),
-            Self::Token { .. } | Self::Flush => None,
-        }
     }
 }
 

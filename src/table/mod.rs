@@ -353,7 +353,7 @@ impl Table {
 
     /// Does again what an effect says, without a look at any clock and without an effect of its own.
     pub fn apply(&self, effect: &Effect<'_>) {
-        self.apply_to(effect.key().map(|key| self.key(key)), effect);
+        self.apply_to(effect.changed_key().map(|key| self.key(key)), effect);
     }
 
     /// Does an effect again, on the key that it concerns, if it concerns one.

@@ -42,7 +42,7 @@ impl Replayer<'_> {
         let mut effects = effects.peekable();
         while effects.peek().is_some() {
             let batch = effects.by_ref().take(REPLAYED).map(|effect| {
-                let key = effect.key().map(|key| self.table.key_after(&mut self.memo, key));
+                let key = effect.changed_key().map(|key| self.table.key_after(&mut self.memo, key));
                 if let Some(key) = key {
                     self.table.prefetch(key.hash);
                 }
@@ -77,7 +77,7 @@ impl Replayer<'_> {
 
     /// The bucket of an effect: by its key's hash, or the last one.
     fn bucket(&mut self, effect: &Effect<'_>) -> u16 {
-        let Some(key) = effect.key() else { return 1 << BUCKET_BITS };
+        let Some(key) = effect.changed_key() else { return 1 << BUCKET_BITS };
         let bits = self.table.key_after(&mut self.memo, key).hash.bits();
         u16::try_from(bits >> (u64::BITS - BUCKET_BITS)).expect("so few bits fit")
     }

@@ -67,6 +67,7 @@ pub(crate) const NOT_COMPARED: &[&str] = &[
     "memory",
     "mincrby",
     "mincronce",
+    "monitor",
     "object",
     "randomkey",
     "quit",
