@@ -390,7 +390,7 @@ impl Segment {
     }
 
     /// Removes some keys whose deadline has passed, those of a group of lines or cells: a bounded number. `None`: there
-    /// is none any more.
+    /// is none any more, or the journal cannot tell of one now; that one is due still.
     pub(super) fn expire_some(&mut self, due: &mut Due, at: &mut Moment<'_>) -> Option<usize> {
         // Tokens go without an effect: whoever reads one looks at its deadline.
         if let Some(forgotten) = self.store.expire_tokens(at.now_ms) {
@@ -399,6 +399,7 @@ impl Segment {
         if !self.store.collect_due(at.now_ms, due) {
             return None;
         }
+        let mut all_gone = true;
         let removed = if let Some(template) = due.template.take() {
             for counter in &due.counters {
                 let key = template.render(counter.id);
@@ -408,23 +409,28 @@ impl Segment {
                 } else {
                     // It lost its place when one before it went, and is packed now.
                     let hash = self.store.hashing.hash(&key);
-                    self.expire_collected(Key { bytes: &key, hash }, at);
+                    all_gone &= self.expire_collected(Key { bytes: &key, hash }, at);
                 }
             }
             due.counters.len()
         } else {
             for bytes in &due.keys {
                 let hash = self.store.hashing.hash(bytes);
-                self.expire_collected(Key { bytes, hash }, at);
+                all_gone &= self.expire_collected(Key { bytes, hash }, at);
             }
             due.keys.len()
         };
-        Some(removed)
+        all_gone.then_some(removed)
     }
 
-    fn expire_collected(&mut self, key: Key<'_>, at: &mut Moment<'_>) {
+    /// False: it stays, and is to be collected again.
+    fn expire_collected(&mut self, key: Key<'_>, at: &mut Moment<'_>) -> bool {
         let place = self.store.find(key).expect("a key that was just collected is there");
-        self.expire(place, key, at);
+        let gone = self.expire(place, key, at);
+        if !gone {
+            self.store.set_deadline(key, place, self.store.deadline(place));
+        }
+        gone
     }
 
     /// Removes the key with the earliest deadline, to make room, unless that is after `limit`. False: it is, or no key has
@@ -497,16 +503,18 @@ impl Segment {
         Some(place)
     }
 
+    /// Removes a key that is due. False: the journal cannot tell of it now.
     #[cold]
-    fn expire(&mut self, place: Place, key: Key<'_>, at: &mut Moment<'_>) {
+    fn expire(&mut self, place: Place, key: Key<'_>, at: &mut Moment<'_>) -> bool {
         if at.effects.refuses(key.bytes.len()) {
             // It stays, and is gone to all who look, those who watch it among them.
             self.watched.touch(key.bytes);
-            return;
+            return false;
         }
         self.store.remove(key, place);
         self.expired += 1;
         self.record(at, Effect::Remove { key: key.bytes, cause: Removal::Expired });
+        true
     }
 
     #[inline]

@@ -161,7 +161,9 @@ impl Desk {
             return ring.top_up(&mut self.allowance, self.spoken_for)
                 && self.prepare_beside(ring, key) == Space::Enough;
         }
-        let need = self.spoken_for + RESERVE.min(ring.longest()).max(key + SCARCE);
+        // As it is judged when the key's turn comes: with what its frame takes besides.
+        let frame = ring.cost(usize::try_from(key).unwrap_or(usize::MAX));
+        let need = self.spoken_for + RESERVE.min(ring.longest()).max(frame + SCARCE);
         ring.top_up(&mut self.allowance, need.min(ring.capacity() / 2))
     }
 

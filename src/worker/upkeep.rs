@@ -34,11 +34,8 @@ impl Worker {
             let took_us = self.clock.monotonic_us() - began_us;
             self.shared.watch.took(Event::ExpireCycle, took_us, now_ms * 1000);
             self.counts.expiry_capped += u64::from(self.sweeping);
-            if self.desk.kept_key() {
-                // A long one: more is asked for in the next step.
-                self.sweeping = false;
-                self.sweep_at_ms = self.now_ms + limits::EXPIRY_STEP_MS;
-            }
+            // A long one: as much as it takes is asked for in the next turn.
+            self.sweeping |= self.desk.kept_key();
         }
     }
 
