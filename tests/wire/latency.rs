@@ -15,14 +15,14 @@ on_every_engine![
     histograms_are_shown_as_redis_shows_them,
     percentiles_are_those_that_are_asked_for,
     hdr_has_percentiles_and_the_histogram,
-    replies_that_wait_are_timed_to_their_end,
+    hdr_times_replies_that_wait_to_their_end,
     tracking_can_be_switched_off,
 ];
 
 /// A line of statistics: `calls=1,usec=2` and so on.
 fn line(client: &mut Client, section: &str, name: &str) -> BTreeMap<String, f64> {
     let all = info(client, &[section]);
-    let Some(line) = all.get(name) else { return BTreeMap::new() };
+    let Some(line) = all.get(name).filter(|line| !line.is_empty()) else { return BTreeMap::new() };
     let pairs = line.split(',').map(|pair| pair.split_once('=').expect("a name and a value"));
     pairs.map(|(name, value)| (name.to_owned(), value.parse().expect("a number"))).collect()
 }
@@ -114,8 +114,7 @@ fn a_request_that_streams_is_one_call(engine: Engine) {
     }
     client.expect(":0\r\n");
     assert_eq!(calls(&mut client, "exists"), [1, 0, 0]);
-    let hdr = hdr(&mut client, "exists");
-    assert_eq!((hdr[0].0, hdr[1].0), (1, 1), "its service and its reply");
+    assert_eq!(flat(&mut client, &["LATENCY", "HISTOGRAM", "exists"])[2], "1");
 }
 
 /// The lines of a reply that are not lengths, in order.
@@ -199,7 +198,7 @@ fn hdr_has_percentiles_and_the_histogram(engine: Engine) {
     assert!(reply.1 >= service.1, "a reply leaves when its command is done, not earlier");
 }
 
-fn replies_that_wait_are_timed_to_their_end(engine: Engine) {
+fn hdr_times_replies_that_wait_to_their_end(engine: Engine) {
     let server = Server::start(engine);
     let mut client = server.connect();
     client.talk("> WAIT 1 60\n< :0");
@@ -216,6 +215,5 @@ fn tracking_can_be_switched_off(engine: Engine) {
     assert_eq!(flat(&mut client, &["LATENCY", "HISTOGRAM"]), Vec::<String>::new());
     assert_eq!(calls(&mut client, "incr"), [1, 0, 0], "calls are counted all the same");
     client.talk("> CONFIG SET latency-tracking yes\n< +OK\n> INCR n\n< :2");
-    assert_eq!(hdr(&mut client, "incr"), hdr(&mut client, "incr"));
-    assert_eq!(hdr(&mut client, "incr")[0].0, 1);
+    assert_eq!(flat(&mut client, &["LATENCY", "HISTOGRAM", "incr"])[2], "1");
 }

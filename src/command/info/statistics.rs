@@ -35,9 +35,6 @@ pub(super) fn latencystats(text: &mut Text<'_>) {
     text.host.config_get(&[PERCENTILES.as_bytes()], &mut |_, value| wanted = value.to_owned());
     let percentiles: Vec<(&str, f64)> =
         wanted.split(' ').filter_map(|word| Some((word, word.parse().ok()?))).collect();
-    if percentiles.is_empty() {
-        return;
-    }
     for (name, reading) in named(text.host.readings()).filter(|(_, reading)| !reading.service.is_empty()) {
         let shown = percentiles.iter().map(|(word, percentile)| {
             let nanos = reading.service.value_at_percentile(*percentile);
