@@ -1,20 +1,12 @@
-//! Effects done again, many in a row: what the next ones need of memory is on its way while the first are done, and where
-//! there are very many, those that need the same memory are done together.
+//! Effects done again, many in a row: what the next ones need of memory is on its way while the first are done.
 //!
-//! A snapshot is in the order of hashes under another seed, which is none under this one: key by key, each would wait for
-//! lines that nobody has touched for long. Sorted by the first bits of their hashes, a bucket's worth of lines stays in
-//! the processor's own cache until all its keys are done.
+//! Sorting hundreds of thousands of them by their hashes, so that those in the same lines come together, was tried and is
+//! slower: a table that grows is filled evenly or not well.
 
 use arrayvec::ArrayVec;
 
 use super::effect::{Effect, REPLAYED, Replay};
 use super::{Key, Memo, Table};
-
-/// Effects from which on they are sorted.
-const MANY: usize = 64 * 1024;
-
-/// Bits of a hash by which they are: with ten million counters some hundred lines to a bucket.
-const BUCKET_BITS: u32 = 14;
 
 /// Does effects again on a table: see [`Table::apply`].
 #[derive(Debug)]
@@ -26,66 +18,23 @@ pub struct Replayer<'t> {
 
 impl Replay for Replayer<'_> {
     fn replay(&mut self, effects: &[Effect<'_>]) {
-        // Behind a flush nothing is as it was before.
-        for part in effects.split_inclusive(|effect| matches!(effect, Effect::Flush)) {
-            if part.len() < MANY {
-                self.in_turn(part.iter());
-            } else {
-                self.sorted(part);
-            }
-        }
-    }
-}
-
-impl Replayer<'_> {
-    fn in_turn<'e>(&mut self, effects: impl Iterator<Item = &'e Effect<'e>>) {
-        let mut effects = effects.peekable();
-        while effects.peek().is_some() {
-            let batch = effects.by_ref().take(REPLAYED).map(|effect| {
-                let key = effect.changed_key().map(|key| self.table.key_after(&mut self.memo, key));
-                if let Some(key) = key {
-                    self.table.prefetch(key.hash);
-                }
-                (key, effect)
+        for effects in effects.chunks(REPLAYED) {
+            let keys = effects.iter().map(|effect| {
+                let key = self.table.key_after(&mut self.memo, effect.changed_key()?);
+                self.table.prefetch(key.hash);
+                Some(key)
             });
-            let batch: ArrayVec<(Option<Key<'_>>, &Effect<'_>), REPLAYED> = batch.collect();
-            for (key, effect) in batch {
+            let keys: ArrayVec<Option<Key<'_>>, REPLAYED> = keys.collect();
+            for (key, effect) in keys.into_iter().zip(effects) {
                 self.table.apply_to(key, effect);
             }
         }
-    }
-
-    /// Bucket by bucket, those of one bucket in their order: so are those of one key. What concerns no key comes last, in
-    /// its order: tokens are nothing to keys, and a flush is the last of all.
-    fn sorted(&mut self, effects: &[Effect<'_>]) {
-        const BUCKETS: usize = 1 << BUCKET_BITS;
-        let buckets: Vec<u16> = effects.iter().map(|effect| self.bucket(effect)).collect();
-        let mut ends = vec![0_u32; BUCKETS + 1];
-        buckets.iter().for_each(|bucket| ends[usize::from(*bucket)] += 1);
-        let mut sum = 0;
-        for end in &mut ends {
-            sum += std::mem::replace(end, sum);
-        }
-        let mut order = vec![0_u32; effects.len()];
-        for (at, bucket) in (0..).zip(&buckets) {
-            let place = &mut ends[usize::from(*bucket)];
-            order[*place as usize] = at;
-            *place += 1;
-        }
-        self.in_turn(order.iter().map(|at| &effects[*at as usize]));
-    }
-
-    /// The bucket of an effect: by its key's hash, or the last one.
-    fn bucket(&mut self, effect: &Effect<'_>) -> u16 {
-        let Some(key) = effect.changed_key() else { return 1 << BUCKET_BITS };
-        let bits = self.table.key_after(&mut self.memo, key).hash.bits();
-        u16::try_from(bits >> (u64::BITS - BUCKET_BITS)).expect("so few bits fit")
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Effect, MANY, Replay, Table};
+    use super::{Effect, Replay, Table};
     use crate::table::{Scalar, Value};
 
     /// Everything in a table, in an order that does not depend on its seed.
@@ -106,6 +55,9 @@ mod tests {
         all.sort();
         all
     }
+
+    /// Effects of a run, so many that arrays grow and templates are admitted meanwhile.
+    const MANY: usize = 64 * 1024;
 
     #[test]
     fn many_effects_come_to_what_they_come_to_one_by_one() {

@@ -4,7 +4,7 @@ use super::{
     Count, Disk, Effect, FRONT_LEN, Failure, HEADER_LEN, Head, Lsn, Malformed, PathBuf, Summary, TRAILER,
     TRAILER_LEN, Totals, VERSION, checksum_of, name_of, record,
 };
-use crate::table::effect::Replay;
+use crate::table::effect::{Gathered, Replay};
 
 /// What is wrong with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +81,6 @@ impl std::fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
-
-/// Bytes of blocks whose effects are given at once: some hundred thousand, which take four times as much memory.
-const READ_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A block that is as it was written.
 #[derive(Debug)]
@@ -162,11 +159,11 @@ impl<'d, D: Disk> Reader<'d, D> {
     /// It is not as it was written.
     pub fn read_block(&mut self, apply: &mut dyn Replay) -> Result<bool, Refusal> {
         let Some(block) = self.next_block()? else { return Ok(false) };
-        self.give(&[block], apply)?;
+        self.give(&block, apply)?;
         Ok(true)
     }
 
-    /// Gives all effects, many at a time, and what the file held. `tell` is told now and then how many bytes were read, of
+    /// Gives all effects, and what the file held. `tell` is told now and then how many bytes were read, of
     /// how many.
     ///
     /// # Errors
@@ -176,20 +173,10 @@ impl<'d, D: Disk> Reader<'d, D> {
         apply: &mut dyn Replay,
         tell: &mut dyn FnMut(u64, u64),
     ) -> Result<Summary, Refusal> {
-        loop {
-            let mut blocks = Vec::new();
-            let from = self.at;
-            while self.at - from < READ_BYTES
-                && let Some(block) = self.next_block()?
-            {
-                blocks.push(block);
-                tell(self.at, self.len);
-            }
-            if blocks.is_empty() {
-                return Ok(self.summary.expect("it was read to its end"));
-            }
-            self.give(&blocks, apply)?;
+        while self.read_block(apply)? {
+            tell(self.at, self.len);
         }
+        Ok(self.summary.expect("it was read to its end"))
     }
 
     /// Reads the next block. `None`: there is none any more, and the file is whole.
@@ -252,19 +239,16 @@ impl<'d, D: Disk> Reader<'d, D> {
         Ok(())
     }
 
-    /// Gives the effects of some blocks.
-    fn give(&self, blocks: &[Block], apply: &mut dyn Replay) -> Result<(), Refusal> {
-        let mut effects = Vec::new();
-        for block in blocks {
-            let mut rest = &block.records[..];
-            while !rest.is_empty() {
-                let (effect, behind) =
-                    record::decode(rest).map_err(|Malformed| self.damaged_at(block.at, Damage::Record))?;
-                effects.push(effect);
-                rest = behind;
-            }
+    /// Gives the effects of a block.
+    fn give(&self, block: &Block, apply: &mut dyn Replay) -> Result<(), Refusal> {
+        let (mut rest, mut gathered) = (&block.records[..], Gathered::new(apply));
+        while !rest.is_empty() {
+            let (effect, behind) =
+                record::decode(rest).map_err(|Malformed| self.damaged_at(block.at, Damage::Record))?;
+            gathered.push(effect);
+            rest = behind;
         }
-        apply.replay(&effects);
+        gathered.flush();
         Ok(())
     }
 
