@@ -99,7 +99,7 @@ impl JournalReadings {
 
     /// How long syncs took, in nanoseconds.
     pub fn durations_ns(&self) -> Histogram<u64> {
-        let micros = self.syncs().durations_us.clone();
+        let micros = self.durations_us();
         let nanos = Histogram::new_with_max(LONGEST_US * 1000, DIGITS);
         let mut nanos = nanos.expect("bounds and digits are those that it allows");
         for place in micros.iter_recorded() {

@@ -82,14 +82,6 @@ impl std::fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// A block that is as it was written.
-#[derive(Debug)]
-struct Block {
-    /// Where it stands in the file.
-    at: u64,
-    records: Vec<u8>,
-}
-
 /// A snapshot that is read in order. On a refusal, what was shown so far is worth nothing.
 #[derive(Debug)]
 pub struct Reader<'d, D: Disk> {
@@ -103,6 +95,7 @@ pub struct Reader<'d, D: Disk> {
     at: u64,
     /// Checksum of what stands before it.
     chain: u32,
+    block: Vec<u8>,
     blocks: u64,
     count: Count,
     summary: Option<Summary>,
@@ -132,6 +125,7 @@ impl<'d, D: Disk> Reader<'d, D> {
             len,
             at: HEADER_LEN as u64,
             chain,
+            block: Vec::new(),
             blocks: 0,
             count: Count::default(),
             summary: None,
@@ -158,13 +152,40 @@ impl<'d, D: Disk> Reader<'d, D> {
     /// # Errors
     /// It is not as it was written.
     pub fn read_block(&mut self, apply: &mut dyn Replay) -> Result<bool, Refusal> {
-        let Some(block) = self.next_block()? else { return Ok(false) };
-        self.give(&block, apply)?;
+        if self.summary.is_some() {
+            return Ok(false);
+        }
+        let mut front = [0; FRONT_LEN];
+        if self.disk.read_up_to(&self.file, &mut front, self.at)? < FRONT_LEN {
+            return Err(self.damaged(Damage::Short));
+        }
+        let [length, checksum] =
+            [0, 4].map(|at| u32::from_le_bytes(*front[at..].first_chunk().expect("four")));
+        let bytes = if length == TRAILER { TRAILER_LEN } else { length as usize };
+        // Not before it is known to be there: a damaged length may be anything.
+        if bytes as u64 > self.len.saturating_sub(self.at + FRONT_LEN as u64) {
+            return Err(self.damaged(Damage::Short));
+        }
+        self.block.resize(bytes, 0);
+        let read = self.disk.read_up_to(&self.file, &mut self.block, self.at + FRONT_LEN as u64)?;
+        if read < bytes {
+            return Err(self.damaged(Damage::Short));
+        }
+        if checksum_of(self.chain, length, &self.block) != checksum {
+            return Err(self.damaged(Damage::Block));
+        }
+        if length == TRAILER {
+            self.summary = Some(self.end()?);
+            return Ok(false);
+        }
+        self.give(apply).map_err(|Malformed| self.damaged(Damage::Record))?;
+        self.at += (FRONT_LEN + bytes) as u64;
+        self.chain = checksum;
+        self.blocks += 1;
         Ok(true)
     }
 
-    /// Gives all effects, and what the file held. `tell` is told now and then how many bytes were read, of
-    /// how many.
+    /// Gives all effects, and what the file held. `tell` is told after each block how many bytes were read, of how many.
     ///
     /// # Errors
     /// It is not as it was written.
@@ -179,48 +200,10 @@ impl<'d, D: Disk> Reader<'d, D> {
         Ok(self.summary.expect("it was read to its end"))
     }
 
-    /// Reads the next block. `None`: there is none any more, and the file is whole.
-    fn next_block(&mut self) -> Result<Option<Block>, Refusal> {
-        if self.summary.is_some() {
-            return Ok(None);
-        }
-        let mut front = [0; FRONT_LEN];
-        if self.disk.read_up_to(&self.file, &mut front, self.at)? < FRONT_LEN {
-            return Err(self.damaged(Damage::Short));
-        }
-        let [length, checksum] =
-            [0, 4].map(|at| u32::from_le_bytes(*front[at..].first_chunk().expect("four")));
-        let bytes = if length == TRAILER { TRAILER_LEN } else { length as usize };
-        // Not before it is known to be there: a damaged length may be anything.
-        if bytes as u64 > self.len.saturating_sub(self.at + FRONT_LEN as u64) {
-            return Err(self.damaged(Damage::Short));
-        }
-        let mut records = vec![0; bytes];
-        let read = self.disk.read_up_to(&self.file, &mut records, self.at + FRONT_LEN as u64)?;
-        if read < bytes {
-            return Err(self.damaged(Damage::Short));
-        }
-        if checksum_of(self.chain, length, &records) != checksum {
-            return Err(self.damaged(Damage::Block));
-        }
-        if length == TRAILER {
-            self.summary = Some(self.end(&records)?);
-            return Ok(None);
-        }
-        let block = Block { at: self.at, records };
-        // Before what follows it is read: the trailer tells how many there were.
-        self.count(&block)?;
-        self.at += (FRONT_LEN + bytes) as u64;
-        self.chain = checksum;
-        self.blocks += 1;
-        Ok(Some(block))
-    }
-
-    /// Counts the effects of a block, and sees that they are some that a snapshot has.
-    fn count(&mut self, block: &Block) -> Result<(), Refusal> {
-        let mut rest = &block.records[..];
+    fn give(&mut self, apply: &mut dyn Replay) -> Result<(), Malformed> {
+        let (mut rest, mut gathered) = (&self.block[..], Gathered::new(apply));
         while !rest.is_empty() {
-            let (effect, behind) = record::decode(rest).map_err(|Malformed| self.damaged(Damage::Record))?;
+            let (effect, behind) = record::decode(rest)?;
             match effect {
                 Effect::Set { .. }
                 | Effect::Field { .. }
@@ -231,20 +214,9 @@ impl<'d, D: Disk> Reader<'d, D> {
                 | Effect::RemoveField { .. }
                 | Effect::Splice { .. }
                 | Effect::Bucket { .. }
-                | Effect::Flush => return Err(self.damaged(Damage::Record)),
+                | Effect::Flush => return Err(Malformed),
             }
             self.count.add(&effect);
-            rest = behind;
-        }
-        Ok(())
-    }
-
-    /// Gives the effects of a block.
-    fn give(&self, block: &Block, apply: &mut dyn Replay) -> Result<(), Refusal> {
-        let (mut rest, mut gathered) = (&block.records[..], Gathered::new(apply));
-        while !rest.is_empty() {
-            let (effect, behind) =
-                record::decode(rest).map_err(|Malformed| self.damaged_at(block.at, Damage::Record))?;
             gathered.push(effect);
             rest = behind;
         }
@@ -253,9 +225,9 @@ impl<'d, D: Disk> Reader<'d, D> {
     }
 
     /// What the trailer tells, if it is true.
-    fn end(&mut self, trailer: &[u8]) -> Result<Summary, Refusal> {
+    fn end(&mut self) -> Result<Summary, Refusal> {
         let number = |place: usize| {
-            u64::from_le_bytes(*trailer[place * 8..].first_chunk().expect("the length was checked"))
+            u64::from_le_bytes(*self.block[place * 8..].first_chunk().expect("the length was checked"))
         };
         let (end, totals) = (number(0), Totals { keys: number(1), tokens: number(2), records: number(3) });
         if totals != self.count.totals || number(4) != self.blocks || end < self.head.start {
@@ -269,10 +241,6 @@ impl<'d, D: Disk> Reader<'d, D> {
     }
 
     fn damaged(&self, damage: Damage) -> Refusal {
-        self.damaged_at(self.at, damage)
-    }
-
-    fn damaged_at(&self, offset: u64, damage: Damage) -> Refusal {
-        Refusal::Damaged { path: self.disk.path(&self.name), offset, damage }
+        Refusal::Damaged { path: self.disk.path(&self.name), offset: self.at, damage }
     }
 }
