@@ -5,9 +5,11 @@ use std::io::Write;
 
 use crate::limits;
 use crate::resp::args::Args;
+use crate::resp::quote::escape;
 
 use super::client_list::{ClientFilter, Question, QuestionKind};
-use super::session::{self, Session};
+use super::redact::redacted;
+use super::session::Session;
 use super::{Call, Command, Docs, Flags, Keys, Outcome};
 
 /// `MONITOR`
@@ -60,8 +62,6 @@ pub fn is_shown(command: &Command) -> bool {
 pub struct Shown<'a> {
     /// When it was executed, in microseconds since the Unix epoch.
     pub unix_us: u64,
-    /// What it was found to be.
-    pub command: &'static Command,
     /// Its name, where it is not among `args`.
     pub name: Option<&'a str>,
     /// Its arguments, or the first of them.
@@ -80,14 +80,15 @@ impl Shown<'_> {
         client(out);
         out.push(b']');
         let mut room = limits::MONITOR_LINE_BYTES;
-        let mut secrets = Secrets::of(self.command);
         let mut shown = 0;
-        for argument in self.name.map(str::as_bytes).into_iter().chain(self.args.tail(0)) {
+        // What streams has no secrets, and its first key may have any name.
+        let whole = self.name.is_none().then(|| redacted(&self.args));
+        let part = self.name.map(|name| std::iter::once(name.as_bytes()).chain(self.args.tail(0)));
+        for argument in whole.into_iter().flatten().chain(part.into_iter().flatten()) {
             if room == 0 {
                 break;
             }
             out.push(b' ');
-            let argument = if secrets.hides(argument) { b"(redacted)" } else { argument };
             let (seen, rest) = argument.split_at(argument.len().min(room));
             quote(seen, rest.len(), out);
             room = room.saturating_sub(argument.len() + BESIDE);
@@ -104,72 +105,14 @@ impl Shown<'_> {
 /// Bytes of a line that each argument takes beside its own: two quotes and a blank.
 const BESIDE: usize = 3;
 
-/// Writes an argument in quotes, as Redis' `sdscatrepr` does, and how many bytes of it are left out.
+/// Writes an argument in quotes, and how many bytes of it are left out.
 fn quote(argument: &[u8], left_out: usize, out: &mut Vec<u8>) {
     out.push(b'"');
-    for &byte in argument {
-        match byte {
-            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x07 => out.extend_from_slice(b"\\a"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            b' '..=b'~' => out.push(byte),
-            other => write!(out, "\\x{other:02x}").expect("writing to memory does not fail"),
-        }
-    }
+    escape(out, argument);
     if left_out > 0 {
         write!(out, "... ({left_out} more bytes)").expect("writing to memory does not fail");
     }
     out.push(b'"');
-}
-
-/// Which arguments of a request are nobody's business: the credentials of `AUTH` and `HELLO`.
-#[derive(Clone, Copy, Debug)]
-enum Secrets {
-    /// None.
-    None,
-    /// All behind the name.
-    BehindName,
-    /// Those behind a word `AUTH`.
-    BehindAuth,
-    /// This many, from here on.
-    Next(usize),
-}
-
-impl Secrets {
-    fn of(command: &'static Command) -> Self {
-        if std::ptr::eq(command, &raw const session::AUTH) {
-            Self::BehindName
-        } else if std::ptr::eq(command, &raw const session::HELLO) {
-            Self::BehindAuth
-        } else {
-            Self::None
-        }
-    }
-
-    /// Whether this argument, the next one, is one of them.
-    fn hides(&mut self, argument: &[u8]) -> bool {
-        match *self {
-            Self::None => false,
-            Self::BehindName => {
-                *self = Self::Next(usize::MAX);
-                false
-            }
-            Self::BehindAuth => {
-                if argument.eq_ignore_ascii_case(b"auth") {
-                    *self = Self::Next(2);
-                }
-                false
-            }
-            Self::Next(0) => false,
-            Self::Next(left) => {
-                *self = Self::Next(left - 1);
-                true
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -188,9 +131,9 @@ mod tests {
             bytes.extend_from_slice(argument);
         }
         let args = Args::new(&bytes, &spans, spans.len());
-        let command = resolve(&args).expect("tests show commands that there are");
+        resolve(&args).expect("tests show commands that there are");
         let mut line = Vec::new();
-        Shown { unix_us: 1_339_518_083_107_412, command, name: None, args, count: declared }
+        Shown { unix_us: 1_339_518_083_107_412, name: None, args, count: declared }
             .line(&mut line, |out| out.extend_from_slice(b"127.0.0.1:60866"));
         let line = String::from_utf8(line).expect("what is shown is ASCII");
         let rest = line.strip_prefix("+1339518083.107412 [0 127.0.0.1:60866] ");

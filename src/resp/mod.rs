@@ -9,3 +9,4 @@ pub mod encode;
 pub mod extended;
 pub mod integer;
 mod natural;
+pub mod quote;

@@ -11,8 +11,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::data::Data;
-use super::{Terminal, ToolError, quote, written};
+use super::{Terminal, ToolError, written};
 use crate::clock::Clock;
+use crate::resp::quote;
 use crate::table::{Scalar, Table, Value};
 
 /// Fields of one `HSET`: requests stay small, whatever the hash.

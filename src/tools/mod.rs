@@ -15,7 +15,6 @@ mod check;
 mod data;
 mod dump;
 pub mod import;
-mod quote;
 
 use arguments::Tool;
 

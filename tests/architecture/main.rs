@@ -17,7 +17,7 @@ mod source;
 /// still to come. A module may always use itself.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("main", &["config", "logging", "server", "tools"]),
-    ("tools", &["journal", "table", "resp::integer", "config", "clock", "limits"]),
+    ("tools", &["journal", "table", "resp::integer", "resp::quote", "config", "clock", "limits"]),
     (
         "server",
         &[

@@ -122,7 +122,6 @@ impl Gathering {
         let unix_us = clock.unix_us();
         let shown = Shown {
             unix_us,
-            command,
             // What is executed in parts has lost its name by now.
             name: declared.is_some().then_some(command.name),
             args,

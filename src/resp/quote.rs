@@ -1,8 +1,14 @@
-//! Bytes as redis-cli shows them: in quotes, with escapes for what is no printable ASCII.
+//! Bytes as Redis shows them to people, `sdscatrepr` there: in quotes, with escapes for what is no printable ASCII.
 
-/// Appends `bytes` as redis-cli has it (`sdscatrepr`).
-pub(super) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends `bytes` in quotes.
+pub fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
+    escape(out, bytes);
+    out.push(b'"');
+}
+
+/// Appends `bytes` as they stand between the quotes.
+pub fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
     for &byte in bytes {
         match byte {
             b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
@@ -12,11 +18,17 @@ pub(super) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
             7 => out.extend_from_slice(b"\\a"),
             8 => out.extend_from_slice(b"\\b"),
             b' '..=b'~' => out.push(byte),
-            _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+            _ => out.extend_from_slice(&[
+                b'\\',
+                b'x',
+                HEX[usize::from(byte >> 4)],
+                HEX[usize::from(byte & 15)],
+            ]),
         }
     }
-    out.push(b'"');
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]
 mod tests {
