@@ -17,6 +17,17 @@ fn set_bound(server: &Server, bound: &str) {
     run("prlimit", &["--pid", &pid, &format!("--fsize={bound}:")]);
 }
 
+/// Texts of ten thousand bytes that together are twice the bound.
+const TEXTS: usize = 2 * BOUND / 10_000;
+
+/// Writes so much that the journal's file is written to behind the bound.
+fn go_past_the_bound(client: &mut Client) {
+    let text = "t".repeat(10_000);
+    for number in 0..TEXTS {
+        client.ask(&["SET", &format!("text:{number}"), &text], "+OK\r\n");
+    }
+}
+
 /// Whether the server has found that it cannot write.
 fn is_blocked(server: &Server) -> bool {
     server.output().contains("there is no space for the journal: File too large")
@@ -48,10 +59,7 @@ fn a_lowered_bound(engine: Engine, mode: &str) {
     let flags = ["--dir", &dir, "--appendfsync", mode];
     let server = Server::with_flags(engine, &flags);
     let mut client = server.connect();
-    let text = "t".repeat(10_000);
-    for number in 0..2 * BOUND / text.len() {
-        client.ask(&["SET", &format!("text:{number}"), &text], "+OK\r\n");
-    }
+    go_past_the_bound(&mut client);
     client.talk("> SAVE\n< +OK\n> SET s old\n< +OK");
     set_bound(&server, &BOUND.to_string());
     let (n, waiting) = write_until_blocked(&server, 0);
@@ -71,7 +79,7 @@ fn a_lowered_bound(engine: Engine, mode: &str) {
     client.ask(&["INCR", "other"], format!("{REFUSED}\r\n"));
     client.talk("> EXEC\n< -EXECABORT Transaction discarded because of previous errors.");
     // What does not depend on a change that waits is shown.
-    let shown = (0..2 * BOUND / text.len()).any(|number| {
+    let shown = (0..TEXTS).any(|number| {
         let mut reader = server.connect();
         reader.send(request(&["STRLEN", &format!("text:{number}")]));
         !matches!(reader.receive(Duration::from_millis(500)), Arrival::Nothing) && reader.line() == ":10000"
@@ -109,10 +117,7 @@ fn a_death_below_a_lowered_bound(engine: Engine, mode: &str) {
     let flags = ["--dir", &dir, "--appendfsync", mode];
     let server = Server::with_flags(engine, &flags);
     let mut client = server.connect();
-    let text = "t".repeat(10_000);
-    for number in 0..2 * BOUND / text.len() {
-        client.ask(&["SET", &format!("text:{number}"), &text], "+OK\r\n");
-    }
+    go_past_the_bound(&mut client);
     set_bound(&server, &BOUND.to_string());
     let (n, waiting) = write_until_blocked(&server, 0);
     drop(server);
