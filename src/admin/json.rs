@@ -1,12 +1,10 @@
 //! `/stats.json` and `/latency.json`: the same figures for programs. Knows the documents' shapes.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
 use serde_json::{Map, Value, json};
 
 use super::source::{Keys, Persistence, Reading, Source, Standing};
+use crate::metrics::histogram::compressed;
 
 /// The media type.
 pub(super) const TYPE: &str = "application/json";
@@ -58,12 +56,12 @@ pub(super) fn stats(source: &dyn Source) -> Vec<u8> {
         "places_per_octave": PLACES_PER_OCTAVE,
         "commands": source.commands().iter().map(|command| json!({
             "name": command.name,
-            "calls": command.calls,
-            "rejected": command.rejected,
-            "failed": command.failed,
-            "nanos": command.nanos,
-            "service": places(&command.service),
-            "reply": places(&command.reply),
+            "calls": command.of.calls,
+            "rejected": command.of.rejected,
+            "failed": command.of.failed,
+            "nanos": command.of.nanos,
+            "service": places(&command.of.service),
+            "reply": places(&command.of.reply),
         })).collect::<Vec<_>>(),
     });
     document.to_string().into_bytes()
@@ -77,9 +75,9 @@ pub(super) fn latency(source: &dyn Source) -> Vec<u8> {
         "run_id": source.reading().run_id,
         "commands": source.commands().iter().map(|command| json!({
             "name": command.name,
-            "calls": command.calls,
-            "service": distribution(&command.service),
-            "reply": distribution(&command.reply),
+            "calls": command.of.calls,
+            "service": distribution(&command.of.service),
+            "reply": distribution(&command.of.reply),
         })).collect::<Vec<_>>(),
     });
     document.to_string().into_bytes()
@@ -172,13 +170,11 @@ fn distribution(histogram: &Histogram<u64>) -> Value {
     let percentiles = PERCENTILES
         .iter()
         .map(|(name, percentile)| ((*name).to_owned(), json!(histogram.value_at_percentile(*percentile))));
-    let mut bytes = Vec::new();
-    V2DeflateSerializer::new().serialize(histogram, &mut bytes).expect("memory takes any histogram");
     json!({
         "count": histogram.len(),
         "mean": histogram.mean(),
         "percentiles": Map::from_iter(percentiles),
-        "hdr": STANDARD.encode(bytes),
+        "hdr": compressed(histogram),
     })
 }
 

@@ -4,6 +4,7 @@
 use hdrhistogram::Histogram;
 
 use super::access::Access;
+use crate::metrics::meters;
 
 /// Where figures come from. The server implements it; every call only reads, and asks no worker.
 pub trait Source: Send + Sync {
@@ -230,16 +231,6 @@ pub struct Process {
 pub struct CommandReading {
     /// `get`, `config|get`.
     pub name: String,
-    /// Times it was executed.
-    pub calls: u64,
-    /// Times it was refused before.
-    pub rejected: u64,
-    /// Times its reply was an error.
-    pub failed: u64,
-    /// Nanoseconds it took in all.
-    pub nanos: u64,
-    /// How long it took, in nanoseconds.
-    pub service: Histogram<u64>,
-    /// How long it was until its reply was handed to the kernel, in nanoseconds.
-    pub reply: Histogram<u64>,
+    /// What was counted and timed.
+    pub of: meters::Reading,
 }

@@ -1,13 +1,10 @@
 //! What commands took, as `LATENCY HISTOGRAM`, `LATENCY HDR` and `INFO` show it. The first and the last are Redis' own.
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use super::lookup;
-use super::{Call, Command, Outcome};
+use super::lookup::named;
+use super::{Call, Outcome};
+use crate::metrics::histogram::compressed;
 use crate::metrics::meters::Reading;
 
 /// The upper end of the first step of `LATENCY HISTOGRAM`, in nanoseconds; each further one is twice as long.
@@ -94,14 +91,6 @@ fn micros(nanos: u64) -> String {
     format!("{}.{:03}", nanos / 1000, nanos % 1000)
 }
 
-/// A histogram of nanoseconds in HdrHistogram's compressed encoding, version 2, in base64.
-pub fn compressed(histogram: &Histogram<u64>) -> String {
-    let mut bytes = Vec::new();
-    let done = V2DeflateSerializer::new().serialize(histogram, &mut bytes);
-    done.expect("memory takes everything, and no count is above what the encoding has");
-    STANDARD.encode(bytes)
-}
-
 /// The readings of the commands that the request names, of all where it names none, with their names: those that were
 /// executed. A container stands for its subcommands.
 fn wanted(call: &Call<'_>) -> Vec<(String, Reading)> {
@@ -117,12 +106,6 @@ fn wanted(call: &Call<'_>) -> Vec<(String, Reading)> {
         names.iter().any(|asked| asked == name || Some(asked.as_str()) == container)
     };
     named.into_iter().filter(|(name, _)| asked(name)).collect()
-}
-
-/// Readings with the names of their commands, in the commands' order.
-pub fn named(readings: impl IntoIterator<Item = Reading>) -> impl Iterator<Item = (String, Reading)> {
-    let all: Vec<(Option<&Command>, &Command)> = lookup::all().collect();
-    readings.into_iter().map(move |reading| (lookup::full_name(all[reading.number]), reading))
 }
 
 #[cfg(test)]

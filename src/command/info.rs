@@ -4,11 +4,14 @@
 mod statistics;
 
 use std::fmt::Write;
+use std::rc::Rc;
 
+use super::lookup::named;
 use super::save::SaveFacts;
 use super::session::SERVER_VERSION;
 use super::{Argument, Call, Command, Docs, Flags, Host, Keys, Outcome};
 use crate::metrics::busiest::Busiest;
+use crate::metrics::meters::Reading;
 use crate::metrics::syncs::JournalFacts;
 use crate::table::Census;
 
@@ -229,7 +232,13 @@ fn info(call: &mut Call<'_>) -> Outcome {
         let default = call.args.len() == 1 || asked("default");
         asked(section) || asked("all") || asked("everything") || default && by_default
     };
-    let mut text = Text { out: String::new(), facts: &facts, host: &*call.host, unix_us: call.now.unix_us };
+    let mut text = Text {
+        out: String::new(),
+        facts: &facts,
+        host: &*call.host,
+        commands: None,
+        unix_us: call.now.unix_us,
+    };
     for (name, write) in SECTIONS {
         if wanted(name) {
             text.section(name);
@@ -245,10 +254,18 @@ struct Text<'f> {
     out: String,
     facts: &'f Facts,
     host: &'f dyn Host,
+    /// What commands took, once a section has asked.
+    commands: Option<Rc<[(String, Reading)]>>,
     unix_us: u64,
 }
 
 impl Text<'_> {
+    /// What commands took, by their names.
+    fn commands(&mut self) -> Rc<[(String, Reading)]> {
+        let host = self.host;
+        Rc::clone(self.commands.get_or_insert_with(|| named(host.readings()).collect()))
+    }
+
     fn section(&mut self, name: &str) {
         if !self.out.is_empty() {
             self.out.push_str("\r\n");

@@ -9,6 +9,8 @@ use super::{
     substring, throttle, transaction, window,
 };
 
+use crate::metrics::meters::Reading;
+
 /// Every command, guards included, in the order in which `COMMAND` shows them.
 pub static COMMANDS: [&Command; COUNT] = [
     &counter::INCR,
@@ -139,6 +141,12 @@ pub fn all() -> impl Iterator<Item = (Option<&'static Command>, &'static Command
 pub fn full_name((container, command): (Option<&Command>, &Command)) -> String {
     container
         .map_or_else(|| command.name.to_owned(), |container| format!("{}|{}", container.name, command.name))
+}
+
+/// Readings with the names of their commands, in the commands' order.
+pub fn named(readings: impl IntoIterator<Item = Reading>) -> impl Iterator<Item = (String, Reading)> {
+    let all: Vec<(Option<&Command>, &Command)> = all().collect();
+    readings.into_iter().map(move |reading| (full_name(all[reading.number]), reading))
 }
 
 /// The command of this name, in whatever case it is written.

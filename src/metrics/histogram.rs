@@ -13,7 +13,10 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 /// Significant decimal digits of a value that are kept.
 pub const DIGITS: u8 = 2;
@@ -106,6 +109,14 @@ impl Counts {
         }
         histogram
     }
+}
+
+/// A histogram in HdrHistogram's compressed encoding, version 2, in base64: as its logs and tools have it.
+pub fn compressed(histogram: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    let done = V2DeflateSerializer::new().serialize(histogram, &mut bytes);
+    done.expect("memory takes everything, and no count is above what the encoding has");
+    STANDARD.encode(bytes)
 }
 
 #[cfg(test)]

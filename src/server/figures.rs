@@ -201,22 +201,8 @@ impl Source for Figures {
     }
 
     fn commands(&self) -> Vec<CommandReading> {
-        // Both are in the order of the commands' numbers.
-        let mut all = lookup::all().enumerate();
-        let readings = self.shared.readings().into_iter();
-        let named = readings.filter_map(|reading| {
-            let (_, command) = all.find(|(number, _)| *number == reading.number)?;
-            Some(CommandReading {
-                name: lookup::full_name(command),
-                calls: reading.calls,
-                rejected: reading.rejected,
-                failed: reading.failed,
-                nanos: reading.nanos,
-                service: reading.service,
-                reply: reading.reply,
-            })
-        });
-        named.collect()
+        let named = lookup::named(self.shared.readings());
+        named.map(|(name, of)| CommandReading { name, of }).collect()
     }
 }
 

@@ -350,10 +350,6 @@ fn facts_of(session: &Session, client: &Client, now_ms: u64) -> ClientFacts {
 
 /// `get`, or `client|list` for a subcommand.
 fn full_name(command: &'static Command) -> String {
-    let container = lookup::visible()
-        .find(|container| container.subcommands.iter().any(|subcommand| std::ptr::eq(subcommand, command)));
-    match container {
-        Some(container) => format!("{}|{}", container.name, command.name),
-        None => command.name.to_owned(),
-    }
+    let listed = lookup::all().find(|(_, listed)| std::ptr::eq(*listed, command));
+    lookup::full_name(listed.expect("every command is in the list"))
 }

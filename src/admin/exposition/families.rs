@@ -2,6 +2,7 @@
 
 use super::{Page, durations, pair};
 use crate::admin::source::{CommandReading, Keys, Memory, Persistence, Reading, Standing, WorkerReading};
+use crate::metrics::meters;
 
 /// A gauge of yes and no.
 fn flag(set: bool) -> f64 {
@@ -174,9 +175,9 @@ pub(super) fn persistence(page: &mut Page, persistence: &Persistence) {
 pub(super) fn commands(page: &mut Page, commands: &[CommandReading]) {
     fn each(
         commands: &[CommandReading],
-        of: fn(&CommandReading) -> u64,
+        of: fn(&meters::Reading) -> u64,
     ) -> impl Iterator<Item = (&str, u64)> {
-        commands.iter().map(move |it| (it.name.as_str(), of(it)))
+        commands.iter().map(move |it| (it.name.as_str(), of(&it.of)))
     }
     let title = ("tallyring_commands_total", "Commands executed.");
     page.counters(title, "command", each(commands, |it| it.calls));
@@ -186,11 +187,11 @@ pub(super) fn commands(page: &mut Page, commands: &[CommandReading]) {
     page.counters(title, "command", each(commands, |it| it.failed));
     let service = commands
         .iter()
-        .map(|it| durations(vec![pair("command", &it.name)], &it.service, Some(it.nanos)))
+        .map(|it| durations(vec![pair("command", &it.name)], &it.of.service, Some(it.of.nanos)))
         .collect();
     page.durations(("tallyring_command_duration_seconds", "How long commands took to execute."), service);
     let reply =
-        commands.iter().map(|it| durations(vec![pair("command", &it.name)], &it.reply, None)).collect();
+        commands.iter().map(|it| durations(vec![pair("command", &it.name)], &it.of.reply, None)).collect();
     let help = "From the arrival of a command's bytes until its reply was handed to the kernel.";
     page.durations(("tallyring_reply_duration_seconds", help), reply);
 }

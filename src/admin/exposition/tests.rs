@@ -5,6 +5,7 @@ use hdrhistogram::Histogram;
 use super::{BOUNDS, text};
 use crate::admin::access::Access;
 use crate::admin::source::{CommandReading, Persistence, Reading, Source, Standing, WorkerReading};
+use crate::metrics::meters;
 
 /// One command, one worker, a journal.
 struct Double;
@@ -38,15 +39,16 @@ impl Source for Double {
         service.record(20_000_000_000).unwrap();
         let reply = service.clone();
         let name = "config|get".to_owned();
-        vec![CommandReading {
-            name,
+        let of = meters::Reading {
+            number: 0,
             calls: 16,
             rejected: 1,
             failed: 2,
             nanos: 20_000_024_000,
             service,
             reply,
-        }]
+        };
+        vec![CommandReading { name, of }]
     }
 }
 

@@ -1,14 +1,13 @@
 //! Sections of `INFO` with a line for each command, or for each kind of error: in Redis' format.
 
 use super::Text;
-use crate::command::histogram::named;
 
 /// The directive that says which percentiles are shown.
 const PERCENTILES: &str = "latency-tracking-info-percentiles";
 
 /// How often each command was called and what that took.
 pub(super) fn commandstats(text: &mut Text<'_>) {
-    for (name, reading) in named(text.host.readings()) {
+    for (name, reading) in text.commands().iter() {
         let micros = reading.nanos / 1000;
         let each = super::ratio(reading.nanos, reading.calls) / 1000.0;
         let (calls, rejected, failed) = (reading.calls, reading.rejected, reading.failed);
@@ -35,7 +34,7 @@ pub(super) fn latencystats(text: &mut Text<'_>) {
     text.host.config_get(&[PERCENTILES.as_bytes()], &mut |_, value| wanted = value.to_owned());
     let percentiles: Vec<(&str, f64)> =
         wanted.split(' ').filter_map(|word| Some((word, word.parse().ok()?))).collect();
-    for (name, reading) in named(text.host.readings()).filter(|(_, reading)| !reading.service.is_empty()) {
+    for (name, reading) in text.commands().iter().filter(|(_, reading)| !reading.service.is_empty()) {
         let shown = percentiles.iter().map(|(word, percentile)| {
             let nanos = reading.service.value_at_percentile(*percentile);
             format!("p{word}={}.{:03}", nanos / 1000, nanos % 1000)
