@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use tallyring::clock::Clock;
 use tallyring::metrics::histogram::Recorder;
-use tallyring::metrics::meters::Meters;
+use tallyring::metrics::meters::{Batch, Meters};
 
 use crate::timing::Bench;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(bench: &mut Bench) {
             recorder.record(black_box(100 + 37 * u64::from(value)), 1);
         }
     });
-    let meters = Meters::new(2);
+    let (meters, mut batch) = (Meters::new(2), Batch::new());
     for (name, keeps) in [("record::a command, all of it", true), ("record::a command, no histogram", false)]
     {
         bench.case(name, COUNT, || {
@@ -33,10 +33,9 @@ pub(crate) fn run(bench: &mut Bench) {
                 let now = clock.ticks();
                 let nanos = clock.nanos_between(border, now);
                 border = now;
-                let meter = meters.of(black_box(1));
-                meter.called();
-                meter.served(nanos, keeps);
+                batch.add(&meters, black_box(1), Some(nanos), false, keeps);
             }
+            batch.count(&meters, keeps);
             border
         });
     }

@@ -93,7 +93,7 @@ fn micros(nanos: u64) -> String {
 
 /// The readings of the commands that the request names, of all where it names none, with their names: those that were
 /// executed. A container stands for its subcommands.
-fn wanted(call: &Call<'_>) -> Vec<(String, Reading)> {
+fn wanted(call: &mut Call<'_>) -> Vec<(String, Reading)> {
     let readings = call.host.readings().into_iter().filter(|reading| !reading.service.is_empty());
     let named: Vec<(String, Reading)> = named(readings).collect();
     if call.args.len() == 2 {

@@ -235,7 +235,7 @@ fn info(call: &mut Call<'_>) -> Outcome {
     let mut text = Text {
         out: String::new(),
         facts: &facts,
-        host: &*call.host,
+        host: call.host,
         commands: None,
         unix_us: call.now.unix_us,
     };
@@ -253,7 +253,7 @@ fn info(call: &mut Call<'_>) -> Outcome {
 struct Text<'f> {
     out: String,
     facts: &'f Facts,
-    host: &'f dyn Host,
+    host: &'f mut dyn Host,
     /// What commands took, once a section has asked.
     commands: Option<Rc<[(String, Reading)]>>,
     unix_us: u64,
@@ -262,8 +262,8 @@ struct Text<'f> {
 impl Text<'_> {
     /// What commands took, by their names.
     fn commands(&mut self) -> Rc<[(String, Reading)]> {
-        let host = self.host;
-        Rc::clone(self.commands.get_or_insert_with(|| named(host.readings()).collect()))
+        let Self { host, commands, .. } = self;
+        Rc::clone(commands.get_or_insert_with(|| named(host.readings()).collect()))
     }
 
     fn section(&mut self, name: &str) {

@@ -379,7 +379,7 @@ pub trait Host {
     /// One of them was, and replied an error if it `failed`; `name` is that of its client.
     fn executed_within(&mut self, command: &'static Command, args: &Args<'_>, failed: bool, name: &[u8]);
     /// What commands took, since the last reset: those that were called or refused.
-    fn readings(&self) -> Vec<Reading>;
+    fn readings(&mut self) -> Vec<Reading>;
     /// How often an error of each code was replied, likewise.
     fn error_codes(&self) -> Codes;
     /// Lets requests wait for so many milliseconds from now on: all, or those that write. A pause that is under way is

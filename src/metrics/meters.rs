@@ -29,15 +29,8 @@ fn add(counter: &AtomicU64, value: u64) {
 }
 
 impl Meter {
-    /// It was executed.
     #[inline]
-    pub fn called(&self) {
-        add(&self.calls, 1);
-    }
-
-    /// It took so long, from its first byte to its reply. `keeps`: the histogram is to know.
-    #[inline]
-    pub fn served(&self, nanos: u64, keeps: bool) {
+    fn served(&self, nanos: u64, keeps: bool) {
         add(&self.nanos, nanos);
         if keeps {
             self.service.record(nanos, 1);
@@ -50,14 +43,65 @@ impl Meter {
         self.reply.record(nanos, times);
     }
 
-    /// It was executed and replied an error.
-    pub fn failed(&self) {
-        add(&self.failed, 1);
-    }
-
     /// It was refused before it was executed.
     pub fn rejected(&self) {
         add(&self.rejected, 1);
+    }
+}
+
+/// Commands that were executed and are still to be counted.
+///
+/// The processor's counter is read only when everything before it is done, so that what is recorded between two readings is
+/// waited for: a command that is counted at once costs 18.8 ns, one that is counted with others behind it 11.5
+/// (`cargo bench --bench micro -- record`).
+#[derive(Debug)]
+pub struct Batch(Vec<Executed>);
+
+#[derive(Debug)]
+struct Executed {
+    number: u32,
+    failed: bool,
+    /// From its first byte to its reply; `None`: that was not measured.
+    nanos: Option<u64>,
+}
+
+impl Batch {
+    /// Commands that a batch holds.
+    const SIZE: usize = 64;
+
+    /// None so far.
+    pub fn new() -> Self {
+        Self(Vec::with_capacity(Self::SIZE))
+    }
+
+    /// The command of this number was executed, took so long where that was measured, and replied an error or not.
+    /// `keeps`: the histograms are to know.
+    #[inline]
+    pub fn add(&mut self, meters: &Meters, number: u32, nanos: Option<u64>, failed: bool, keeps: bool) {
+        if self.0.len() == Self::SIZE {
+            self.count(meters, keeps);
+        }
+        self.0.push(Executed { number, failed, nanos });
+    }
+
+    /// Counts them. Before a reply to one of them leaves, so that whoever has it finds its command counted.
+    pub fn count(&mut self, meters: &Meters, keeps: bool) {
+        for executed in self.0.drain(..) {
+            let meter = meters.of(executed.number as usize);
+            add(&meter.calls, 1);
+            if let Some(nanos) = executed.nanos {
+                meter.served(nanos, keeps);
+            }
+            if executed.failed {
+                add(&meter.failed, 1);
+            }
+        }
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -190,14 +234,15 @@ fn sums<'m>(meters: impl Iterator<Item = &'m Meters>) -> Vec<Sums> {
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use super::{Baseline, Meters};
+    use super::{Baseline, Batch, Meters};
 
     #[test]
     fn readings_begin_anew_with_a_reset() {
         let (meters, baseline) = ([Meters::new(3), Meters::new(3)], Baseline::default());
         for of in &meters {
-            of.of(1).called();
-            of.of(1).served(1000, true);
+            let mut batch = Batch::new();
+            batch.add(of, 1, Some(1000), false, true);
+            batch.count(of, true);
             of.of(2).rejected();
         }
         let readings = baseline.reset(meters.iter());
@@ -221,11 +266,12 @@ mod tests {
         let (calls, nanos, service, reply) = std::thread::scope(|scope| {
             let workers = meters.each_ref().map(|meters| {
                 scope.spawn(move || {
+                    let mut batch = Batch::new();
                     for nanos in 0..EACH {
-                        meters.of(1).called();
-                        meters.of(1).served(nanos, true);
+                        batch.add(meters, 1, Some(nanos), false, true);
                         meters.of(1).replied(nanos * 2, 1);
                     }
+                    batch.count(meters, true);
                 })
             });
             let reader = scope.spawn(|| {

@@ -187,6 +187,7 @@ impl Worker {
     /// Gives a connection its replies back, closes it if these are too many, and does what has to be done before its
     /// next request. Gives the question that this is.
     fn conclude(&mut self, slot: usize, outgoing: Box<Outgoing>, why: Why) -> Option<Question> {
+        self.timing.settle(&self.shared.posts[self.id].meters);
         let Self { connections, pool, limits, .. } = self;
         let connection = connections.get_mut(slot).expect("the caller found it");
         connection.give_replies(outgoing, pool);

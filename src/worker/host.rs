@@ -173,7 +173,8 @@ impl Host for CallHost<'_> {
         }
     }
 
-    fn readings(&self) -> Vec<Reading> {
+    fn readings(&mut self) -> Vec<Reading> {
+        self.timing.settle(self.meters);
         self.shared.readings()
     }
 
@@ -182,6 +183,7 @@ impl Host for CallHost<'_> {
     }
 
     fn reset_stats(&mut self) {
+        self.timing.settle(self.meters);
         self.shared.reset_counts();
     }
 

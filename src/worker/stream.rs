@@ -342,6 +342,7 @@ impl Scene<'_> {
         }
         if last && let Some((number, _)) = self.timing.take_mark() {
             outgoing.mark(number, parts.since);
+            self.timing.settle(&self.shared.posts[self.id].meters);
         }
         connection.give_replies(outgoing, self.pool);
     }

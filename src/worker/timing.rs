@@ -15,7 +15,7 @@ use crate::buffer::outgoing::Mark;
 use crate::clock::Clock;
 use crate::command::{Command, Parts, lookup};
 use crate::limits::Limits;
-use crate::metrics::meters::{Meter, Meters};
+use crate::metrics::meters::{Batch, Meter, Meters};
 
 use super::execute::Scene;
 
@@ -34,6 +34,8 @@ pub(super) struct Timing {
     slow_ns: u64,
     /// Addresses of commands, and their numbers: by a part of the address.
     known: [(usize, u32); KNOWN],
+    /// Commands that are still to be counted.
+    executed: Batch,
     /// The reading at the last border between two requests.
     pub(super) border: u64,
     /// The reading when the batch at hand began.
@@ -54,6 +56,7 @@ impl Timing {
             reads: false,
             slow_ns: u64::MAX,
             known: [(0, 0); KNOWN],
+            executed: Batch::new(),
             border: 0,
             began: 0,
             share: 0,
@@ -64,7 +67,7 @@ impl Timing {
         timing
     }
 
-    /// Goes by new directives.
+    /// Goes by new directives. What was executed before is counted.
     pub(super) fn obey(&mut self, limits: &Limits) {
         self.keeps = limits.tracks_latency;
         self.slow_ns = limits.slow_ns();
@@ -122,15 +125,13 @@ impl Timing {
     #[inline]
     fn count(&mut self, meters: &Meters, command: &'static Command, nanos: u64, failed: bool) -> u32 {
         let number = self.number(command);
-        let meter = meter(meters, number);
-        meter.called();
-        if self.reads {
-            meter.served(nanos, self.keeps);
-        }
-        if failed {
-            meter.failed();
-        }
+        self.executed.add(meters, number, self.reads.then_some(nanos), failed, self.keeps);
         number
+    }
+
+    /// Counts what was executed: before its replies leave, and before anything counted is shown.
+    pub(super) fn settle(&mut self, meters: &Meters) {
+        self.executed.count(meters, self.keeps);
     }
 
     /// A command was refused.

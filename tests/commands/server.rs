@@ -125,7 +125,7 @@ impl Host for StubHost {
         self.within.push((command.name, failed));
     }
 
-    fn readings(&self) -> Vec<Reading> {
+    fn readings(&mut self) -> Vec<Reading> {
         Vec::new()
     }
 
