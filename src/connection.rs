@@ -117,6 +117,11 @@ impl Input {
         self.carry.len() == self.consumed
     }
 
+    /// Memory that it takes.
+    pub fn memory(&self) -> usize {
+        self.carry.capacity()
+    }
+
     /// Keeps `bytes` behind those that wait.
     pub fn keep(&mut self, bytes: &[u8], spare: &mut Spare) {
         if bytes.is_empty() {
@@ -270,6 +275,8 @@ pub struct Connection {
     pub paused: bool,
     /// Had its share of the turn; goes on with the next.
     pub throttled: bool,
+    /// Its next attempt at a password has waited for its turn.
+    pub waited: bool,
     /// Waits for replies to leave; is on the worker's list for it.
     pub stalled: bool,
     /// Reads on above the soft mark, because its client does not read before it has written.
@@ -278,6 +285,8 @@ pub struct Connection {
     pub draining: bool,
     /// Is on the worker's list of connections whose wants may have changed.
     pub listed: bool,
+    /// Bytes that it takes, as its worker's sum has them.
+    pub accounted: usize,
     /// What the reply that comes later is marked with, and when its request came.
     pub late: (u32, u64),
 }
@@ -304,10 +313,12 @@ impl Connection {
             pending: false,
             paused: false,
             throttled: false,
+            waited: false,
             stalled: false,
             overrun: false,
             draining: false,
             listed: false,
+            accounted: 0,
             late: (0, 0),
         }
     }

@@ -184,6 +184,21 @@ pub const KEY_BYTES: usize = 64 * 1024;
 /// longer ones was not written by us.
 pub const VALUE_BYTES: usize = 512 * 1024 * 1024;
 
+/// Milliseconds between two lines of the log about the same want.
+pub const COMPLAINT_MS: u64 = 10_000;
+
+/// Passwords in a row that may not fit before a connection is closed.
+pub const WRONG_PASSWORDS: u8 = 10;
+
+/// Passwords in a second that may not fit from one address before its next ones have to wait for their turn.
+pub const WRONG_PASSWORDS_PER_SECOND: u64 = 100;
+
+/// Addresses whose wrong passwords are counted at a time: 64 bytes each. Beyond, those with the fewest are forgotten.
+pub const WATCHED_ADDRESSES: usize = 4096;
+
+/// Bytes of a key or name that the log of denials keeps: it is for people to read.
+pub const DENIED_BYTES: usize = 256;
+
 /// Arguments of a request before the connection has authenticated, as in Redis.
 pub const UNAUTHENTICATED_ARGS: i64 = 10;
 
@@ -297,7 +312,7 @@ pub struct Limits {
     pub idle_seconds: u64,
     /// Seconds between keep-alive probes (`tcp-keepalive`), 0 = none.
     pub keepalive_seconds: u32,
-    /// Only clients of this machine are served (`protected-mode`, and no password is set).
+    /// Only clients of this machine are served while no password is needed (`protected-mode`).
     pub local_only: bool,
     /// Histograms of what commands take are kept (`latency-tracking`).
     pub tracks_latency: bool,
@@ -307,6 +322,10 @@ pub struct Limits {
     pub slow_log_entries: usize,
     /// Milliseconds from which on an event is noted by the latency monitor (`latency-monitor-threshold`), 0 = none is.
     pub monitor_ms: u64,
+    /// Entries of the log of what was denied (`acllog-max-len`).
+    pub denials: usize,
+    /// Bytes that all connections may take (`maxmemory-clients`), 0 = no bound.
+    pub clients_memory: usize,
 }
 
 impl Limits {
@@ -344,6 +363,8 @@ impl Default for Limits {
             slow_log_us: Some(10_000),
             slow_log_entries: 128,
             monitor_ms: 0,
+            denials: 128,
+            clients_memory: 0,
         }
     }
 }

@@ -11,10 +11,12 @@ mod linked;
 mod listen;
 mod loading;
 mod persistence;
+mod pulse;
 mod rewrite;
 mod settings;
 mod snapshots;
 mod syncer;
+mod users;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -43,6 +45,7 @@ use crate::worker::{Bell, Identity, Message, Post, Shared, Worker};
 use figures::Figures;
 use listen::Listeners;
 use persistence::Keeper;
+use pulse::Pulse;
 use snapshots::Snapshots;
 
 /// Why the server did not start, or could not go on. One line for the operator.
@@ -66,12 +69,12 @@ impl ServerError {
 /// Serves until SIGTERM or SIGINT, then drains: accepts no more, answers what was received, and returns.
 pub fn run(config: Config) -> Result<(), ServerError> {
     let signals = block_signals()?;
-    let server = Server::start(config)?;
-    server.shared().name_stopper(Box::new(|| {
+    let stopper = || {
         if let Err(errno) = nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGTERM) {
             log::error!("cannot end as a client wishes: {errno}");
         }
-    }));
+    };
+    let server = Server::launch(config, Some(Box::new(stopper)))?;
     let signal = loop {
         match signals.wait() {
             Ok(Signal::SIGHUP) => open_log_anew(),
@@ -120,13 +123,19 @@ pub struct Server {
     figures: Arc<Figures>,
     admin: Option<Admin>,
     clock: Clock,
+    pulse: Option<Pulse>,
 }
 
 impl Server {
     /// Listens, starts the workers and returns; see [`Server::stop`].
     ///
     /// The process exits with code 1 if a worker's engine fails later: nothing sensible is left to do then.
-    pub fn start(mut config: Config) -> Result<Self, ServerError> {
+    pub fn start(config: Config) -> Result<Self, ServerError> {
+        Self::launch(config, None)
+    }
+
+    /// The same; `stopper` begins to end it when a client asks for that.
+    fn launch(mut config: Config, stopper: Option<Bell>) -> Result<Self, ServerError> {
         trim::map_large_pieces();
         let Choice { engine, seats, fallback } =
             engine::choose(&wanted(&config)).map_err(ServerError::new)?;
@@ -147,11 +156,13 @@ impl Server {
             inboxes.push((bell, mail));
         }
         let identity = identity(&config, engine, &clock);
-        let directives = Arc::new(settings::Directives::new(config, token));
+        let directives = Arc::new(settings::Directives::new(config, token)?);
         let settings = Box::new(Arc::clone(&directives));
         let shared = Shared::new(Table::new(), settings, posts.into_boxed_slice(), identity);
         let shared = Arc::new(shared);
+        stopper.into_iter().for_each(|stopper| shared.name_stopper(stopper));
         shared.set_loading(data.is_some());
+        let pulse = Pulse::start(&shared);
         start_trimmer(&shared)?;
         let figures = Figures::of(&shared, &directives, &clock);
         // Before the data is read: that may take long, and is to be seen.
@@ -182,13 +193,30 @@ impl Server {
             log::warn!("{fallback}");
         }
         announce(&shared, &directives, engine, (&listeners.names(), &at));
-        Ok(Self { shared, workers: threads, ended, listeners, keeper, snapshots, figures, admin, clock })
+        if let Some(pulse) = &pulse {
+            pulse.ready(&format!("serving on {}", listeners.names()));
+        }
+        Ok(Self {
+            shared,
+            workers: threads,
+            ended,
+            listeners,
+            keeper,
+            snapshots,
+            figures,
+            admin,
+            clock,
+            pulse,
+        })
     }
 
     /// Drains and ends: what has arrived is answered; connections that take longer than that are cut.
     pub fn stop(self) {
         let began_ms = self.clock.monotonic_ms();
         self.figures.set_ending();
+        if let Some(pulse) = &self.pulse {
+            pulse.ending(Duration::from_secs(limits::DRAIN_SECONDS));
+        }
         self.tell(|| Message::Drain);
         let mut remaining = self.workers.len();
         let mut patience = Duration::from_secs(limits::DRAIN_SECONDS);

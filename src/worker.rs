@@ -10,9 +10,11 @@
 mod admission;
 mod answers;
 mod batch;
+mod clients_memory;
 mod execute;
 mod host;
 mod journaling;
+mod mail;
 mod mailbox;
 mod monitor;
 mod patience;
@@ -25,10 +27,12 @@ mod saving;
 mod scribe;
 mod strangers;
 mod stream;
+mod strikes;
 #[cfg(all(test, not(model)))]
 mod tests;
 mod timing;
 mod upkeep;
+mod users;
 mod watch;
 
 use std::collections::VecDeque;
@@ -120,7 +124,6 @@ pub struct Worker {
     connections: Slab<Connection>,
     generation: u32,
     limits: Limits,
-    has_password: bool,
     batch: Batch,
     pool: OutPool,
     spare: Spare,
@@ -163,6 +166,12 @@ pub struct Worker {
     lingering: VecDeque<(u64, Token)>,
     /// Connections that had not authenticated when they were opened, with the time by which they must have; in order.
     strangers: VecDeque<(u64, Token)>,
+    /// Connections whose next attempt at a password has to wait, in the order of the times until which.
+    slowed: VecDeque<(u64, Token)>,
+    /// What its connections take, where that is bounded.
+    clients_bytes: usize,
+    /// Monotonic milliseconds from which on it is logged again that connections cannot be accepted.
+    complain_at_ms: u64,
     /// Slots of connections that were ever in use: no connection has a number from here on.
     slots: usize,
     /// Slot at which the search for idle connections goes on, and when.
@@ -185,7 +194,6 @@ impl Worker {
     pub fn new(shared: Arc<Shared>, id: usize, clock: Clock, mail: Receiver<Message>) -> Self {
         let limits = shared.settings.limits();
         let now_ms = clock.monotonic_ms();
-        let has_password = shared.settings.has_password();
         Self {
             batch: Batch::new(&shared.table),
             timing: Timing::new(clock.clone(), &limits),
@@ -199,7 +207,6 @@ impl Worker {
             connections: Slab::with_capacity(limits.max_clients),
             generation: 0,
             limits,
-            has_password,
             pool: OutPool::default(),
             spare: Spare::default(),
             released: 0,
@@ -222,6 +229,9 @@ impl Worker {
             scratch: Vec::with_capacity(limits::SCRATCH_BYTES),
             lingering: VecDeque::new(),
             strangers: VecDeque::new(),
+            slowed: VecDeque::new(),
+            clients_bytes: 0,
+            complain_at_ms: 0,
             slots: 0,
             idle_at: 0,
             idle_due_ms: 0,
@@ -290,7 +300,8 @@ impl Worker {
     /// A connection admitted here is open; `fd` is its engine's number for it, shown by `CLIENT LIST`.
     pub fn open(&mut self, peer: Peer, fd: i32) -> Token {
         self.generation = (self.generation + 1) & ((1 << GENERATION_BITS) - 1);
-        let session = Session::new(self.shared.client_id(), !self.has_password);
+        let session = Session::new(self.shared.client_id(), &self.shared.users);
+        let is_stranger = !session.authenticated;
         let client = Client { peer, fd, since_ms: self.now_ms, active_ms: self.now_ms, last_command: None };
         let connection = Connection::new(session, client, self.generation);
         self.counts.connections += 1;
@@ -298,7 +309,7 @@ impl Worker {
         self.slots = self.slots.max(slot + 1);
         let slot = u32::try_from(slot).expect("connections are counted in descriptors, which fit 31 bits");
         let token = Token { slot, generation: self.generation };
-        if self.has_password {
+        if is_stranger {
             self.expect_password(token);
         }
         self.list(token);
@@ -311,6 +322,7 @@ impl Worker {
             self.abandon(token.slot as usize, "the client went away");
         }
         let Some(mut connection) = self.take(token) else { return };
+        self.discount(&connection);
         connection.input.clear(&mut self.spare);
         connection.session.forget_transaction(&self.shared.table);
         if let Some(outgoing) = connection.outgoing.take() {
@@ -349,6 +361,8 @@ impl Worker {
         self.check_stalled();
         self.check_lingering();
         self.check_strangers();
+        self.check_slowed();
+        self.bound_clients();
         self.check_idle();
         self.check_table();
         self.check_drain();
@@ -445,36 +459,6 @@ impl Worker {
         Some(Unsent { bytes, last: !busy && bytes.len() == unsent })
     }
 
-    /// Somebody rang: reads the mail.
-    pub fn handle_mail(&mut self) {
-        self.shared.posts[self.id].quiet();
-        while let Ok(message) = self.mail.try_recv() {
-            match message {
-                Message::Deal(dealt) => self.dealt.push_back(dealt),
-                Message::Ask { from, ticket, question } => {
-                    let (matched, lines) = self.answer(&question, None);
-                    self.post(from, Message::Answer { ticket, matched, lines });
-                }
-                Message::Answer { ticket, matched, lines } => self.handle_answer(ticket, matched, &lines),
-                Message::ConfigChanged => self.reload(),
-                // The next turn, which this mail has brought about, looks for itself.
-                Message::Unpaused => {}
-                Message::Saved => self.check_saved(),
-                Message::Executed(executed) => self.take_lines(executed),
-                // The next turn looks for itself, as above.
-                Message::Durable => {}
-                Message::Drain => self.drain(),
-                Message::Cut => {
-                    self.draining = true;
-                    for (_, connection) in &mut self.connections {
-                        connection.phase = Phase::Closing;
-                    }
-                    self.list_all();
-                }
-            }
-        }
-    }
-
     /// The next connection whose wants may have changed since it was named last.
     #[inline]
     pub fn next_changed(&mut self) -> Option<Token> {
@@ -495,6 +479,7 @@ impl Worker {
     /// What a connection wants. `None`: there is no such connection any more.
     #[inline]
     pub fn wants(&mut self, token: Token) -> Option<Wants> {
+        self.account(token);
         let reached = self.shared.reached(self.limits.sync);
         let connection = self.get(token)?;
         let wants = connection.wants(reached);
@@ -571,14 +556,9 @@ impl Worker {
 
     fn reload(&mut self) {
         self.limits = self.shared.settings.limits();
-        self.has_password = self.shared.settings.has_password();
         self.timing.obey(&self.limits);
-    }
-
-    fn post(&mut self, to: usize, message: Message) {
-        if let Err(message) = self.shared.posts[to].send(message) {
-            self.outbox.push_back((to, message));
-        }
+        self.check_users();
+        self.account_for_all();
     }
 
     #[inline]

@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use tallyring::command::Tally;
+use tallyring::command::acl::{Digest, Users};
 use tallyring::command::resolve::{Refusal, foresee, resolve};
 use tallyring::command::session::Session;
 use tallyring::limits::KEY_BYTES;
@@ -54,8 +55,8 @@ fn replay(file: &str) {
         } else if let Some(version) = line.strip_prefix("@protocol ") {
             server.session.protocol = if version == "3" { Protocol::Resp3 } else { Protocol::Resp2 };
         } else if let Some(password) = line.strip_prefix("@password ") {
-            server.host.password = Some(password.as_bytes().to_vec());
-            server.session = Session::new(7, false);
+            server.host.users = Users::new(Some(Digest::of(password.as_bytes())));
+            server.session = Session::new(7, &server.host.users);
         } else if let Some(request) = line.strip_prefix("> ") {
             let expected = lines.next().expect("a request is followed by its reply");
             let reply = server.ask(request);

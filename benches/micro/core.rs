@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tallyring::clock::Clock;
+use tallyring::command::acl::Users;
 use tallyring::command::{ConfigError, Now, RewriteError};
 use tallyring::connection::Peer;
 use tallyring::limits::Limits;
@@ -79,11 +80,15 @@ impl Settings for Defaults {
         Err(RewriteError::NoFile)
     }
 
-    fn has_password(&self) -> bool {
-        false
+    fn users(&self) -> Arc<Users> {
+        Arc::new(Users::new(None))
     }
 
-    fn check_password(&self, _: &[u8]) -> Option<bool> {
+    fn load_users(&self) -> Option<Result<(), String>> {
+        None
+    }
+
+    fn save_users(&self) -> Option<Result<(), String>> {
         None
     }
 }

@@ -17,6 +17,7 @@ pub const NOT_MODELLED: &[&str] = &[
     "auth",
     "bgrewriteaof",
     "bgsave",
+    "acl",
     "client",
     "config",
     "command",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tallyring::clock::Clock;
+use tallyring::command::acl::{Digest, Users};
 use tallyring::command::{ConfigError, Now, RewriteError};
 use tallyring::limits::{self, Limits};
 use tallyring::table::{Table, Value};
@@ -43,12 +44,16 @@ impl Settings for Fixed {
         Err(RewriteError::NoFile)
     }
 
-    fn has_password(&self) -> bool {
-        self.password
+    fn users(&self) -> Arc<Users> {
+        Arc::new(Users::new(self.password.then(|| Digest::of(PASSWORD))))
     }
 
-    fn check_password(&self, password: &[u8]) -> Option<bool> {
-        self.password.then_some(password == PASSWORD)
+    fn load_users(&self) -> Option<Result<(), String>> {
+        None
+    }
+
+    fn save_users(&self) -> Option<Result<(), String>> {
+        None
     }
 }
 

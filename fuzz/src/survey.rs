@@ -88,6 +88,8 @@ impl Survey {
             (b"info" | b"latency" | b"monitor" | b"slowlog" | b"time" | b"post" | b"host:", _) => {
                 return None;
             }
+            // Passwords are random, and users are everybody's.
+            (b"acl", _) => return None,
             (b"client", Some(b"list" | b"info" | b"kill")) => return None,
             (b"expire" | b"pexpire" | b"expireat" | b"pexpireat" | b"setex" | b"psetex", _) => {
                 self.timed = true

@@ -196,7 +196,7 @@ const NO_EVICT: Command = Command {
     categories: &["connection"],
     tips: &[],
     docs: Docs {
-        summary: "Protects this connection from eviction, which does not happen here.",
+        summary: "Protects this connection where maxmemory-clients would end it.",
         since: "7.0.0",
         group: "connection",
         complexity: "O(1)",

@@ -25,15 +25,25 @@ const FLAG_NAMES: [(Flags, &str); 14] = [
     (Flags::ALLOW_BUSY, "allow_busy"),
 ];
 
-/// ACL categories in Redis' order.
-const CATEGORIES: [&str; 11] = [
+/// ACL categories in Redis' order; some have no command here.
+pub(super) const CATEGORIES: [&str; 21] = [
     "keyspace",
     "read",
     "write",
+    "set",
+    "sortedset",
+    "list",
+    "hash",
     "string",
+    "bitmap",
+    "hyperloglog",
+    "geo",
+    "stream",
+    "pubsub",
     "admin",
     "fast",
     "slow",
+    "blocking",
     "dangerous",
     "connection",
     "transaction",

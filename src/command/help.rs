@@ -31,6 +31,12 @@ pub(super) fn bare(call: &mut Call<'_>) -> Outcome {
     Outcome::Done
 }
 
+/// Replies for a subcommand whose arity lets more through than it takes.
+pub(super) fn wrong_number(call: &mut Call<'_>) {
+    let name = super::lookup::full_name_of(call.command);
+    call.reply.error(format!("ERR wrong number of arguments for '{name}' command"));
+}
+
 /// The `HELP` subcommand of a container whose categories are `categories`.
 pub(super) const fn help_of(
     since: &'static str,

@@ -176,6 +176,16 @@ pub struct Refusals {
     pub unauthenticated_times: u64,
     /// Wrong passwords.
     pub wrong_passwords: u64,
+    /// Attempts at one that had to wait, because too many came from their address.
+    pub slowed_passwords: u64,
+    /// Attempts to accept a connection for which the kernel had no descriptor or memory.
+    pub unaccepted: u64,
+    /// Connections ended because all together took too much memory.
+    pub evicted_clients: u64,
+    /// The user may not run the command.
+    pub denied_commands: u64,
+    /// The user may not touch one of the keys.
+    pub denied_keys: u64,
     /// Requests that named no command.
     pub unknown_commands: u64,
     /// Requests with a wrong number of arguments.
@@ -437,7 +447,8 @@ fn stats(text: &mut Text<'_>) {
     text.field("expired_time_cap_reached_count", facts.expiry_capped);
     text.zeros(&["expire_cycle_cpu_milliseconds"]);
     text.field("evicted_keys", facts.evicted_keys);
-    text.zeros(&["evicted_clients", "total_eviction_exceeded_time"]);
+    text.field("evicted_clients", refused.evicted_clients);
+    text.zeros(&["total_eviction_exceeded_time"]);
     text.field("keyspace_hits", facts.keyspace_hits);
     text.field("keyspace_misses", facts.keyspace_misses);
     text.zeros(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"]);
@@ -448,6 +459,9 @@ fn stats(text: &mut Text<'_>) {
     text.field("client_query_buffer_limit_disconnections", refused.query_overflows);
     text.field("client_output_buffer_limit_disconnections", refused.output_overflows);
     text.field("acl_access_denied_auth", refused.wrong_passwords);
+    text.field("acl_access_denied_cmd", refused.denied_commands);
+    text.field("acl_access_denied_key", refused.denied_keys);
+    text.zeros(&["acl_access_denied_channel"]);
     text.zeros(&["unexpected_error_replies"]);
     text.field("total_error_replies", facts.error_replies);
     text.zeros(&["dump_payload_sanitizations"]);
@@ -463,6 +477,10 @@ fn refusals(text: &mut Text<'_>) {
         ("refused_unauthenticated_size", refused.unauthenticated_sizes),
         ("refused_unauthenticated_time", refused.unauthenticated_times),
         ("refused_wrong_password", refused.wrong_passwords),
+        ("slowed_password", refused.slowed_passwords),
+        ("unaccepted", refused.unaccepted),
+        ("refused_command", refused.denied_commands),
+        ("refused_key", refused.denied_keys),
         ("refused_unknown_command", refused.unknown_commands),
         ("refused_arity", refused.wrong_arities),
         ("refused_long_key", refused.long_keys),

@@ -4,10 +4,12 @@
 //! comparison.
 
 use super::{
-    Command, bulk, clients, configure, counter, docs, expire, float, hash, increx, info, introspect,
+    Command, acl, bulk, clients, configure, counter, docs, expire, float, hash, increx, info, introspect,
     keyspace, latency, memory, monitor, object, once, operate, rename, save, scan, session, slowlog, string,
     substring, throttle, transaction, window,
 };
+
+use std::sync::LazyLock;
 
 use crate::metrics::meters::Reading;
 
@@ -100,6 +102,7 @@ pub static COMMANDS: [&Command; COUNT] = [
     &session::SELECT,
     &session::QUIT,
     &session::RESET,
+    &acl::ACL,
     &clients::CLIENT,
     &configure::CONFIG,
     &docs::COMMAND,
@@ -122,7 +125,7 @@ pub static COMMANDS: [&Command; COUNT] = [
     &introspect::HOST,
 ];
 
-const COUNT: usize = 107;
+const COUNT: usize = 108;
 
 /// The commands a client may see: all but the guards.
 pub fn visible() -> impl Iterator<Item = &'static Command> {
@@ -141,6 +144,26 @@ pub fn all() -> impl Iterator<Item = (Option<&'static Command>, &'static Command
 pub fn full_name((container, command): (Option<&Command>, &Command)) -> String {
     container
         .map_or_else(|| command.name.to_owned(), |container| format!("{}|{}", container.name, command.name))
+}
+
+/// The number of a command or subcommand: its place in [`all`].
+pub fn number_of(command: &'static Command) -> usize {
+    let address = std::ptr::from_ref(command).addr();
+    let at = NUMBERS.binary_search_by_key(&address, |(address, _)| *address);
+    NUMBERS[at.expect("every command is in the list")].1
+}
+
+/// The numbers of all commands, by their addresses.
+static NUMBERS: LazyLock<Vec<(usize, usize)>> = LazyLock::new(|| {
+    let mut numbers: Vec<(usize, usize)> =
+        all().map(|(_, command)| std::ptr::from_ref(command).addr()).zip(0..).collect();
+    numbers.sort_unstable();
+    numbers
+});
+
+/// The full name of a command or subcommand.
+pub fn full_name_of(command: &'static Command) -> String {
+    full_name(all().nth(number_of(command)).expect("numbers are places in the list"))
 }
 
 /// Readings with the names of their commands, in the commands' order.

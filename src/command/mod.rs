@@ -20,6 +20,7 @@ use crate::resp::encode::Encoder;
 use crate::table::effect::{EffectSink, Lsn};
 use crate::table::{Figures, Holding, KeyHash, Table};
 
+pub mod acl;
 pub mod bulk;
 pub mod client_list;
 pub mod clients;
@@ -66,6 +67,7 @@ pub mod throttle;
 pub mod transaction;
 pub mod window;
 
+use acl::Users;
 use client_list::Question;
 use info::Facts;
 use save::{Begun, Busy, Wish};
@@ -370,8 +372,14 @@ pub trait Host {
     fn config_set(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<(), ConfigError>;
     /// Writes the directives into the configuration file.
     fn config_rewrite(&mut self) -> Result<(), RewriteError>;
-    /// Checks a password of the default user. `None`: no password is set.
-    fn check_password(&self, password: &[u8]) -> Option<bool>;
+    /// Who may do what.
+    fn users(&self) -> &Users;
+    /// Users were changed, or are gone: their connections are to learn of it.
+    fn users_changed(&mut self);
+    /// Reads the users from their file; `Err` says what is wrong with it. `None`: there is no such file.
+    fn load_users(&mut self) -> Option<Result<(), String>>;
+    /// Writes the users into their file, likewise.
+    fn save_users(&mut self) -> Option<Result<(), String>>;
     /// Sets the counters of `INFO`'s stats section to zero, and forgets what commands took.
     fn reset_stats(&mut self);
     /// The requests of a transaction are executed next.

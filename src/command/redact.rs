@@ -15,6 +15,7 @@ enum Kind {
     Auth,
     Hello,
     ConfigSet,
+    SetUser,
     Other,
 }
 
@@ -27,6 +28,8 @@ impl Kind {
             Self::Hello
         } else if is(0, b"config") && is(1, b"set") {
             Self::ConfigSet
+        } else if is(0, b"acl") && is(1, b"setuser") {
+            Self::SetUser
         } else {
             Self::Other
         }
@@ -38,6 +41,7 @@ impl Kind {
             // Redis shows what is too much for `AUTH`; that may be a password with blanks in it.
             Self::Auth => (1, usize::MAX),
             Self::Hello | Self::ConfigSet => (2, 0),
+            Self::SetUser => (2, usize::MAX),
             Self::Other => (usize::MAX, 0),
         }
     }
@@ -50,7 +54,7 @@ impl Kind {
             Self::Hello if is(b"setname") => (1, 0),
             Self::ConfigSet if SECRET_DIRECTIVES.iter().any(|name| is(name)) => (0, 1),
             Self::ConfigSet => (1, 0),
-            Self::Auth | Self::Hello | Self::Other => (0, 0),
+            Self::Auth | Self::Hello | Self::SetUser | Self::Other => (0, 0),
         }
     }
 }
@@ -106,6 +110,7 @@ mod tests {
             ),
             ("config set timeout requirepass", "config set timeout requirepass"),
             ("CONFIG GET requirepass", "CONFIG GET requirepass"),
+            ("ACL SETUSER alice on >secret", "ACL SETUSER * * *"),
             ("SET auth p", "SET auth p"),
             ("CONFIG", "CONFIG"),
         ] {

@@ -7,6 +7,7 @@ use crate::limits::KEY_BYTES;
 use crate::resp::args::Args;
 use crate::resp::encode::Encoder;
 
+use super::acl::Denied;
 use super::lookup::lookup;
 use super::session::Session;
 use super::texts::quotable;
@@ -95,15 +96,35 @@ pub fn subcommand(container: &'static Command, name: &[u8]) -> Option<&'static C
     container.subcommands.iter().find(|command| command.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// Whether this session may run this command; if not, the error to reply with.
+/// Why a session may not run a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forbidden {
+    /// It has not authenticated.
+    Stranger,
+    /// Its user may not.
+    Denied(Denied),
+}
+
+impl Forbidden {
+    /// The error to reply with.
+    pub fn text(self, command: &'static Command) -> String {
+        let text = match self {
+            Self::Stranger => "NOAUTH Authentication required.".to_owned(),
+            Self::Denied(denied) => denied.text(command),
+        };
+        if is_exec(command) { ABORTED.to_owned() + &text } else { text }
+    }
+}
+
+/// Whether this session may run this command with these arguments, of which the name is the first.
 #[inline]
-pub fn permit(session: &Session, command: &Command) -> Result<(), &'static str> {
-    if session.authenticated || command.flags.has(Flags::NO_AUTH) {
+pub fn permit(session: &Session, command: &'static Command, args: &Args<'_>) -> Result<(), Forbidden> {
+    if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
+        Err(Forbidden::Stranger)
+    } else if session.user.is_unrestricted() {
         Ok(())
-    } else if is_exec(command) {
-        Err("EXECABORT Transaction discarded because of: NOAUTH Authentication required.")
     } else {
-        Err("NOAUTH Authentication required.")
+        session.user.permits(command, args).map_err(Forbidden::Denied)
     }
 }
 

@@ -1,13 +1,17 @@
 //! The session commands, and the part of a connection that commands see. Knows no socket and no address.
 
+use std::sync::Arc;
+
+use crate::limits;
 use crate::resp::args::Args;
 use crate::resp::encode::Protocol;
 use crate::resp::integer;
 
+use super::acl::{Denial, User, Users};
 use super::flow::Silence;
 use super::queue::Transaction;
 use super::texts::{NOT_INTEGER, SYNTAX, WRONG_PASSWORD, quotable};
-use super::{Argument, Call, Command, Docs, Flags, Host, Keys, Outcome};
+use super::{Argument, Call, Command, Docs, Flags, Keys, Outcome};
 
 /// What commands know of the connection they came from.
 #[derive(Debug)]
@@ -18,7 +22,13 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether commands beyond `AUTH` and `HELLO` are allowed.
     pub authenticated: bool,
-    /// `CLIENT NO-EVICT ON`: shown by `CLIENT LIST`; clients are never evicted here.
+    /// Passwords that did not fit, since the last one that did.
+    pub failures: u8,
+    /// Version of the list of users that `user` is from.
+    users: u32,
+    /// Who it is; the default user as long as it has not said.
+    pub user: Arc<User>,
+    /// `CLIENT NO-EVICT ON`: it is not ended for `maxmemory-clients`.
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH ON`: shown by `CLIENT LIST`; keys have no access time here.
     pub no_touch: bool,
@@ -34,11 +44,15 @@ pub struct Session {
 
 impl Session {
     /// The session of a new connection.
-    pub fn new(id: u64, authenticated: bool) -> Self {
+    pub fn new(id: u64, users: &Users) -> Self {
+        let (version, user) = (users.version(), users.default_user());
         Self {
             id,
             protocol: Protocol::Resp2,
-            authenticated,
+            authenticated: user.needs_no_password(),
+            failures: 0,
+            users: version,
+            user,
             no_evict: false,
             no_touch: false,
             monitors: false,
@@ -46,6 +60,30 @@ impl Session {
             identity: None,
             transaction: None,
         }
+    }
+
+    /// Takes over what was changed of its user. False: there is no such user any more.
+    #[inline]
+    pub fn refresh(&mut self, users: &Users) -> bool {
+        self.users == users.version() || self.take_user(users)
+    }
+
+    #[cold]
+    fn take_user(&mut self, users: &Users) -> bool {
+        // Before the user is looked for: what changes meanwhile is another version.
+        self.users = users.version();
+        let user = users.get(self.user.name());
+        if let Some(user) = &user {
+            self.user = Arc::clone(user);
+        }
+        user.is_some()
+    }
+
+    /// Is this user from now on, who has said its password.
+    fn become_user(&mut self, user: Arc<User>, version: u32) {
+        (self.user, self.users) = (user, version);
+        self.authenticated = true;
+        self.failures = 0;
     }
 
     /// The name the client gave itself, empty without one.
@@ -282,37 +320,51 @@ fn quit(call: &mut Call<'_>) -> Outcome {
     Outcome::Close
 }
 
-/// Whether user and password do. There is one user, `default`; without a password any will do for it.
-fn admits(host: &dyn Host, user: &[u8], password: &[u8]) -> bool {
-    user == b"default" && host.check_password(password).unwrap_or(true)
+/// Makes the session the user of this name, if this is its password. `Some`: it is not, and that was replied.
+fn become_user(call: &mut Call<'_>, name: &[u8], password: &[u8]) -> Option<Outcome> {
+    let users = call.host.users();
+    let version = users.version();
+    if let Some(user) = users.authenticate(name, password) {
+        call.session.become_user(user, version);
+        return None;
+    }
+    call.tally.wrong_passwords += 1;
+    call.session.failures += 1;
+    let denial = Denial {
+        count: 0,
+        reason: "auth",
+        in_transaction: call.session.queue().is_some(),
+        object: call.command.name.to_ascii_uppercase().into_bytes(),
+        user: name[..name.len().min(limits::DENIED_BYTES)].to_vec(),
+        client: call.host.describe_client(call.session),
+        unix_ms: call.now.ms(),
+    };
+    call.host.users().note(denial, call.host.limits().denials);
+    call.reply.error(WRONG_PASSWORD);
+    let tried_enough = call.session.failures >= limits::WRONG_PASSWORDS;
+    Some(if tried_enough { Outcome::Close } else { Outcome::Done })
 }
 
 fn auth(call: &mut Call<'_>) -> Outcome {
-    let admitted = match call.args.len() {
-        2 => match call.host.check_password(call.args.get(1)) {
-            Some(fits) => fits,
-            None => {
-                call.reply.error(
-                    "ERR AUTH <password> called without any password configured for the default user. \
-                     Are you sure your configuration is correct?",
-                );
-                return Outcome::Done;
-            }
-        },
-        3 => admits(call.host, call.args.get(1), call.args.get(2)),
+    let (name, password) = match call.args.len() {
+        2 if call.host.users().default_user().is_open() => {
+            call.reply.error(
+                "ERR AUTH <password> called without any password configured for the default user. \
+                 Are you sure your configuration is correct?",
+            );
+            return Outcome::Done;
+        }
+        2 => (User::DEFAULT, call.args.get(1)),
+        3 => (call.args.get(1), call.args.get(2)),
         _ => {
             call.reply.error(SYNTAX);
             return Outcome::Done;
         }
     };
-    if admitted {
-        call.session.authenticated = true;
+    become_user(call, name, password).unwrap_or_else(|| {
         call.reply.ok();
-    } else {
-        call.tally.wrong_passwords += 1;
-        call.reply.error(WRONG_PASSWORD);
-    }
-    Outcome::Done
+        Outcome::Done
+    })
 }
 
 fn reset(call: &mut Call<'_>) -> Outcome {
@@ -326,7 +378,10 @@ fn reset(call: &mut Call<'_>) -> Outcome {
         session.silence = Silence::None;
     }
     session.protocol = Protocol::Resp2;
-    session.authenticated = call.host.check_password(b"").is_none();
+    let users = call.host.users();
+    session.users = users.version();
+    session.user = users.default_user();
+    session.authenticated = session.user.needs_no_password();
     call.reply.set_protocol(Protocol::Resp2);
     call.reply.simple("RESET");
     Outcome::Done
@@ -398,13 +453,10 @@ fn hello(call: &mut Call<'_>) -> Outcome {
             return Outcome::Done;
         }
     };
-    if let Some((user, password)) = greeting.credentials {
-        if !admits(call.host, user, password) {
-            call.tally.wrong_passwords += 1;
-            call.reply.error(WRONG_PASSWORD);
-            return Outcome::Done;
-        }
-        call.session.authenticated = true;
+    if let Some((user, password)) = greeting.credentials
+        && let Some(refused) = become_user(call, user, password)
+    {
+        return refused;
     }
     if !call.session.authenticated {
         call.tally.unauthenticated += 1;

@@ -223,6 +223,14 @@ fn exec(call: &mut Call<'_>) -> Outcome {
     call.host.begin_within();
     for (command, args) in queue.iter() {
         let errors = call.reply.errors();
+        // What comes before it in the transaction may have changed who may do what.
+        call.session.refresh(call.host.users());
+        if !call.session.user.is_unrestricted()
+            && let Err(denied) = call.session.user.permits(command, &args)
+        {
+            call.reply.error(denied.text_within());
+            continue;
+        }
         let outcome = call.within(command, args, &mut held, |call| (command.run)(call));
         debug_assert!(matches!(outcome, Outcome::Done), "{} may not be queued", command.name);
         let failed = call.reply.errors() > errors;

@@ -37,11 +37,8 @@ const NO_TLS: &str =
     "this version does not speak TLS; terminate it in front of the server, and set tls-port 0";
 const NO_REPLICA: &str = "this version does not replicate; remove the line";
 const NO_WAITING: &str = "this version does not replicate, so no write could be accepted; set 0";
-const NO_ACL: &str = "this version knows the default user only; set its password with requirepass";
 
 const REFUSALS: &[Refusal] = &[
-    Refusal { name: "aclfile", harmless: &[""], reason: NO_ACL },
-    Refusal { name: "user", harmless: &[], reason: NO_ACL },
     Refusal {
         name: "cluster-enabled",
         harmless: &["no"],
@@ -74,18 +71,11 @@ const REFUSALS: &[Refusal] = &[
         harmless: &[""],
         reason: "this version sends no events, so a listener would wait forever; set it to \"\"",
     },
-    Refusal {
-        name: "maxmemory-clients",
-        harmless: &["0", "0%"],
-        reason: "this version does not hold that bound; set 0, and bound each client with \
-                 client-query-buffer-limit and client-output-buffer-limit",
-    },
 ];
 
 /// Redis 7.0's, with the older names it still takes, and what 7.2 to 8.0 put into their example files.
 const INERT: &[&str] = &[
     "acl-pubsub-default",
-    "acllog-max-len",
     "active-defrag-cycle-max",
     "active-defrag-cycle-min",
     "active-defrag-ignore-bytes",
@@ -264,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_changes_nothing_is_accepted() {
-        for line in ["hz 10", "daemonize no", "replicaof NO ONE", "tls-port 0", "aclfile ", "io-threads 4"] {
+        for line in ["hz 10", "daemonize no", "replicaof NO ONE", "tls-port 0", "io-threads 4"] {
             assert_eq!(verdict(line), Some(Verdict::Inert), "{line}");
         }
     }
@@ -275,12 +265,9 @@ mod tests {
             "daemonize yes",
             "replicaof 10.0.0.1 6379",
             "tls-port 6380",
-            "aclfile /etc/users.acl",
-            "user alice on",
             "rename-command CONFIG hidden",
             "cluster-enabled yes",
             "supervised systemd",
-            "maxmemory-clients 5%",
         ] {
             assert!(matches!(verdict(line), Some(Verdict::Refused(_))), "{line}");
         }

@@ -1,6 +1,7 @@
 //! The types of configured values that are more than a number, and how they are printed. Knows no directive.
 
 use super::value::{self, Fault};
+use crate::command::acl::Digest;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -261,20 +262,24 @@ impl ForcedRung {
         &[("defer", Self::Defer), ("coop", Self::Coop), ("oneshot", Self::Oneshot)];
 }
 
-/// A password; neither `Debug` nor a log line shows it.
+/// A password, of which only the hash is kept; neither `Debug` nor a log line shows even that.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Password(String);
+pub struct Password(Option<Digest>);
 
 impl Password {
-    /// Longest password: it is compared for every `AUTH`.
+    /// Longest password, as in Redis.
     const BYTES: usize = 512;
 
-    /// Takes any text; empty means that no password is needed.
+    /// Takes any text; empty means that no password is needed. `#` and 64 hexadecimal digits are a hash.
     pub(super) fn parse(word: &str) -> Result<Self, Fault> {
         if word.len() > Self::BYTES {
             return Err(Fault::malformed(format!("argument must not be longer than {} bytes", Self::BYTES)));
         }
-        Ok(Self(word.to_owned()))
+        if word.is_empty() {
+            return Ok(Self(None));
+        }
+        let hash = word.strip_prefix('#').and_then(|digits| Digest::parse(digits.as_bytes()));
+        Ok(Self(Some(hash.unwrap_or_else(|| Digest::of(word.as_bytes())))))
     }
 
     /// Takes what an HTTP header can carry as one word.
@@ -290,25 +295,73 @@ impl Password {
         Self::parse_token(word).map_err(Fault::into_reason)
     }
 
-    /// The password itself. `None`: none is needed.
-    pub fn reveal(&self) -> Option<&str> {
-        if self.0.is_empty() { None } else { Some(&self.0) }
+    /// A password that did not, likewise.
+    pub fn of_file(word: &str) -> Result<Self, String> {
+        Self::parse(word).map_err(Fault::into_reason)
     }
 
-    /// Compares in time that depends on the lengths alone. `None`: none is needed.
+    /// Whether one is needed.
+    pub fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Its hash. `None`: none is needed.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.0.as_ref()
+    }
+
+    /// As it can be given again without telling it; empty: none is needed.
+    pub(super) fn shown(&self) -> String {
+        self.0.as_ref().map_or_else(String::new, |digest| format!("#{}", digest.text()))
+    }
+
+    /// Compares in time that tells nothing of the one that is needed. `None`: none is.
     pub fn matches(&self, given: &[u8]) -> Option<bool> {
-        let expected = self.reveal()?.as_bytes();
-        let mut difference = expected.len() ^ given.len();
-        for (index, byte) in given.iter().enumerate() {
-            difference |= usize::from(byte ^ expected[index % expected.len()]);
-        }
-        Some(std::hint::black_box(difference) == 0)
+        self.0.as_ref().map(|expected| expected.fits(&Digest::of(given)))
     }
 }
 
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "none" } else { "set" })
+        f.write_str(if self.0.is_none() { "none" } else { "set" })
+    }
+}
+
+/// A number of bytes, or so many percent of `maxmemory`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Bytes.
+    Bytes(usize),
+    /// Percent.
+    Percent(usize),
+}
+
+impl Share {
+    /// Takes a memory value, or a number up to 100 with a percent sign.
+    pub(super) fn parse(word: &str) -> Result<Self, Fault> {
+        match word.strip_suffix('%') {
+            None => value::memory(word, 0..=u64::MAX).map(Self::Bytes),
+            Some(number) => match number.parse() {
+                Ok(percent @ 0..=100) => Ok(Self::Percent(percent)),
+                _ => Err(Fault::malformed("argument must be a memory or percent value")),
+            },
+        }
+    }
+
+    /// As it is given.
+    pub(super) fn shown(self) -> String {
+        match self {
+            Self::Bytes(bytes) => bytes.to_string(),
+            Self::Percent(percent) => format!("{percent}%"),
+        }
+    }
+
+    /// Bytes, of so many in all; 0 = no bound.
+    pub fn bytes(self, all: usize) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => all / 100 * percent,
+        }
     }
 }
 

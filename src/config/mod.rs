@@ -15,6 +15,7 @@ mod error;
 mod foreign;
 mod kind;
 mod rewrite;
+mod security;
 mod source;
 mod table;
 mod value;
@@ -27,7 +28,7 @@ pub use arguments::Exit;
 pub use error::{ConfigError, Origin, SetError};
 pub use kind::{
     AdminPort, Bind, DebugCommand, EngineChoice, EvictionPolicy, ForcedRung, Fsync, LogFormat, LogLevel,
-    OutputLimit, OutputLimits, Password, ReceiveMode, SavePoint,
+    OutputLimit, OutputLimits, Password, ReceiveMode, SavePoint, Share,
 };
 
 use arguments::Request;
@@ -75,6 +76,14 @@ pub struct Config {
     pub timeout: u32,
     /// What `AUTH` must give.
     pub requirepass: Password,
+    /// The file that it is in.
+    pub requirepass_file: Option<PathBuf>,
+    /// Users, as `ACL LIST` shows them but for its first word.
+    pub users: Vec<String>,
+    /// The file that they are in.
+    pub aclfile: Option<PathBuf>,
+    /// Entries of the log of what was denied.
+    pub acllog_max_len: usize,
     /// Without a password, only clients of this machine are served.
     pub protected_mode: bool,
     /// Who may use `DEBUG`.
@@ -107,6 +116,8 @@ pub struct Config {
     pub save: Vec<SavePoint>,
     /// Bytes that the table and what the server began with may take, 0 = no bound.
     pub maxmemory: usize,
+    /// Bytes that all connections may take.
+    pub maxmemory_clients: Share,
     /// Tokens of `INCRONCE` and `MINCRONCE` that are remembered at a time.
     pub maxtokens: usize,
     /// What goes when memory is short.
@@ -156,6 +167,10 @@ impl Default for Config {
             tcp_keepalive: 300,
             timeout: 0,
             requirepass: Password::default(),
+            requirepass_file: None,
+            users: Vec::new(),
+            aclfile: None,
+            acllog_max_len: 128,
             protected_mode: true,
             enable_debug_command: DebugCommand::No,
             maxclients: 10_000,
@@ -180,6 +195,7 @@ impl Default for Config {
                 SavePoint { seconds: 60, changes: 10_000 },
             ],
             maxmemory: 0,
+            maxmemory_clients: Share::Bytes(0),
             maxtokens: 10_000_000,
             maxmemory_policy: EvictionPolicy::NoEviction,
             engine: EngineChoice::Auto,
@@ -249,19 +265,23 @@ impl Config {
             evicts: self.maxmemory_policy == EvictionPolicy::VolatileTtl,
             idle_seconds: u64::from(self.timeout),
             keepalive_seconds: self.tcp_keepalive,
-            local_only: self.protected_mode && self.requirepass.reveal().is_none(),
+            local_only: self.protected_mode,
             tracks_latency: self.latency_tracking,
             // Below 0 there is only the -1 that means none.
             slow_log_us: u64::try_from(self.slowlog_log_slower_than).ok(),
             slow_log_entries: self.slowlog_max_len,
             monitor_ms: self.latency_monitor_threshold,
+            denials: self.acllog_max_len,
+            clients_memory: self.maxmemory_clients.bytes(self.maxmemory),
         }
     }
 
-    /// Calls `found` with name and value of each directive whose lower-case name `matches`, each once. The
-    /// password is among them, for a client that has given it.
+    /// Calls `found` with name and value of each directive whose lower-case name `matches`, each once. Of the password
+    /// its hash is among them; users are not, which have a command of their own.
     pub fn get(&self, matches: &dyn Fn(&str) -> bool, found: &mut dyn FnMut(&str, &str)) {
-        for directive in directive::all().filter(|directive| matches(directive.name)) {
+        for directive in
+            directive::all().filter(|directive| directive.name != "user" && matches(directive.name))
+        {
             let value = (directive.show)(self);
             let hidden = directive.is_hidden() && !value.is_empty();
             found(directive.name, if hidden { "(set)" } else { &value });
@@ -336,7 +356,7 @@ impl Config {
             return Err(error);
         }
         config.listens_somewhere()?;
-        config.has_one_admin_token()?;
+        config.has_one_of_each_secret()?;
         for directive in directive::all() {
             config.warn_of(directive.name);
         }
@@ -378,10 +398,15 @@ impl Config {
     }
 
     /// Refuses two sources of one secret: which of them counts would be a guess.
-    fn has_one_admin_token(&self) -> Result<(), ConfigError> {
-        if self.admin_token.reveal().is_some() && self.admin_token_file.is_some() {
-            let reason = "admin-token and admin-token-file are both set: remove one of them";
-            return Err(ConfigError::Usage(reason.to_owned()));
+    fn has_one_of_each_secret(&self) -> Result<(), ConfigError> {
+        for (set, file, names) in [
+            (self.admin_token.is_set(), &self.admin_token_file, "admin-token and admin-token-file"),
+            (self.requirepass.is_set(), &self.requirepass_file, "requirepass and requirepass-file"),
+            (!self.users.is_empty(), &self.aclfile, "user and aclfile"),
+        ] {
+            if set && file.is_some() {
+                return Err(ConfigError::Usage(format!("{names} are both set: remove one of them")));
+            }
         }
         Ok(())
     }

@@ -68,6 +68,10 @@ fn values(directive: &Directive, config: &Config) -> Vec<String> {
         Write::One(_) if directive.is_size() => vec![size(&shown)],
         Write::One(_) => vec![quoted(&shown)],
         Write::Many(_) | Write::Lines { .. } if shown.is_empty() => vec![quoted("")],
+        Write::Lines { .. } if directive.name == "user" => {
+            let line = |line: &str| line.split(' ').map(quoted).collect::<Vec<_>>().join(" ");
+            shown.split('\n').map(line).collect()
+        }
         Write::Many(_) | Write::Lines { .. } => {
             let words: Vec<&str> = shown.split(' ').collect();
             words.chunks(words_of_a_line).map(|words| words.join(" ")).collect()
@@ -219,7 +223,7 @@ mod tests {
     fn a_token_that_is_not_shown_is_written_all_the_same() {
         let config = Config { admin_token: Password::token("s3cret").unwrap(), ..read_back(b"") };
         let text = String::from_utf8(config.rewritten(b"port 7000\n")).unwrap();
-        assert!(text.contains("admin-token s3cret\n"), "{text}");
+        assert!(text.contains("admin-token #") && !text.contains("s3cret"), "{text}");
         let mut shown = String::new();
         config.get(&|name| name == "admin-token", &mut |_, value| shown.push_str(value));
         assert_eq!(shown, "(set)");
@@ -272,14 +276,19 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_written_so_that_they_are_read_as_they_are() {
-        assert_eq!(rewritten("requirepass x\n", &[("requirepass", "plain#1")]), "requirepass plain#1\n");
-        let odd = "q\"w' e\\\u{1}\n\té";
-        assert_eq!(
-            rewritten("requirepass x\n", &[("requirepass", odd)]),
-            "requirepass \"q\\\"w' e\\\\\\x01\\n\\té\"\n"
-        );
+    fn passwords_are_written_as_hashes() {
+        let hash = "#2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+        let secret = [("requirepass", "secret")];
+        assert_eq!(rewritten("requirepass x\n", &secret), format!("requirepass {hash}\n"));
+        assert_eq!(rewritten("requirepass secret\n", &secret), "requirepass secret\n", "it says so already");
+        assert_eq!(rewritten("requirepass secret\n", &[("requirepass", hash)]), "requirepass secret\n");
         assert_eq!(rewritten("requirepass x\n", &[("requirepass", "")]), "requirepass \"\"\n");
+    }
+
+    #[test]
+    fn words_are_written_so_that_they_are_read_as_they_are() {
+        let odd = "q\"w' e\\\u{1}\n\té";
+        assert_eq!(quoted(odd), "\"q\\\"w' e\\\\\\x01\\n\\té\"");
     }
 
     #[test]

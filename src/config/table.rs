@@ -7,7 +7,7 @@ use super::directive::Write::{Lines, Many, One};
 use super::directive::{Directive, Section};
 use super::kind::{
     AdminPort, Bind, DebugCommand, EngineChoice, EvictionPolicy, Fsync, LogFormat, LogLevel, Password,
-    ReceiveMode, SavePoint, percentiles,
+    ReceiveMode, SavePoint, Share, percentiles,
 };
 use super::value::{Fault, choice, choice_name, integer, memory, octal, yes_no, yes_no_name};
 use crate::limits::VALUE_BYTES;
@@ -32,6 +32,7 @@ pub(super) static SECTIONS: &[Section] = &[
     Section { title: "Network", directives: NETWORK },
     Section { title: "Admin interface", directives: ADMIN },
     Section { title: "Clients", directives: CLIENTS },
+    Section { title: "Security", directives: super::security::SECURITY },
     Section { title: "Limits", directives: LIMITS },
     Section { title: "Data", directives: DATA },
     Section { title: "Engine", directives: ENGINE },
@@ -112,7 +113,7 @@ const ADMIN: &[Directive] = &[
         help: "bearer token that readers of figures must give; \"\" = none",
         change: Immutable,
         write: One(|config, word| put(&mut config.admin_token, Password::parse_token(word))),
-        show: |config| config.admin_token.reveal().unwrap_or_default().to_owned(),
+        show: |config| config.admin_token.shown(),
     },
     Directive {
         name: "admin-token-file",
@@ -132,22 +133,6 @@ const CLIENTS: &[Directive] = &[
         change: Live,
         write: One(|config, word| put(&mut config.timeout, integer(word, 0..=INT))),
         show: |config| config.timeout.to_string(),
-    },
-    Directive {
-        name: "requirepass",
-        default: "\"\"",
-        help: "password that AUTH must give; \"\" = none",
-        change: Live,
-        write: One(|config, word| put(&mut config.requirepass, Password::parse(word))),
-        show: |config| config.requirepass.reveal().unwrap_or_default().to_owned(),
-    },
-    Directive {
-        name: "protected-mode",
-        default: "yes",
-        help: "without a password, serve only clients of this machine",
-        change: Live,
-        write: One(|config, word| put(&mut config.protected_mode, yes_no(word))),
-        show: |config| yes_no_name(config.protected_mode),
     },
     Directive {
         name: "enable-debug-command",
@@ -293,6 +278,14 @@ const DATA: &[Directive] = &[
         show: |config| config.maxmemory.to_string(),
     },
     Directive {
+        name: "maxmemory-clients",
+        default: "0",
+        help: "bytes that all connections may take, or percent of maxmemory (5%); 0 = no bound",
+        change: Live,
+        write: One(|config, word| put(&mut config.maxmemory_clients, Share::parse(word))),
+        show: |config| config.maxmemory_clients.shown(),
+    },
+    Directive {
         name: "maxmemory-policy",
         default: "noeviction",
         help: "what goes when maxmemory is reached: noeviction, volatile-ttl",
@@ -406,7 +399,7 @@ const LOGGING: &[Directive] = &[
 ];
 
 /// Stores a value that was read, and nothing if it was not.
-fn put<T>(field: &mut T, read: Result<T, Fault>) -> Result<(), Fault> {
+pub(super) fn put<T>(field: &mut T, read: Result<T, Fault>) -> Result<(), Fault> {
     *field = read?;
     Ok(())
 }
@@ -417,12 +410,12 @@ fn joined<T: Display>(values: &[T]) -> String {
 }
 
 /// A path, as it was written.
-fn shown_path(path: Option<&Path>) -> String {
+pub(super) fn shown_path(path: Option<&Path>) -> String {
     path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 /// A path; an empty word means none.
-fn path_or_none(word: &str) -> Option<PathBuf> {
+pub(super) fn path_or_none(word: &str) -> Option<PathBuf> {
     if word.is_empty() { None } else { Some(PathBuf::from(word)) }
 }
 

@@ -232,7 +232,7 @@ impl Turns {
                         self.open(socket, token);
                     }
                 }
-                Err(errno) => match socket::accept_error(errno) {
+                Err(errno) => match socket::accept_error(errno, &mut self.worker) {
                     AcceptError::Next => {}
                     AcceptError::Empty => return,
                     AcceptError::Wait => {

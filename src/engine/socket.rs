@@ -84,14 +84,11 @@ pub(super) enum AcceptError {
 }
 
 /// Sorts accept's errors (`accept(2)`, "Error handling").
-pub(super) fn accept_error(errno: Errno) -> AcceptError {
+pub(super) fn accept_error(errno: Errno, worker: &mut Worker) -> AcceptError {
     match errno {
         Errno::EAGAIN => AcceptError::Empty,
         Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS => {
-            log::warn!(
-                "cannot accept connections: {errno}; trying again in {ACCEPT_WAIT_MS} ms (remedy: raise the limit \
-                 of open files, `ulimit -n` or LimitNOFILE=, above maxclients)"
-            );
+            worker.note_unaccepted(errno.desc());
             AcceptError::Wait
         }
         _ => AcceptError::Next,

@@ -273,7 +273,7 @@ impl Turns<'_> {
                 self.open(socket, token);
             }
         } else if result != -libc::ECANCELED
-            && socket::accept_error(Errno::from_raw(-result)) == AcceptError::Wait
+            && socket::accept_error(Errno::from_raw(-result), &mut self.worker) == AcceptError::Wait
         {
             wait_until = self.worker.now_ms() + socket::ACCEPT_WAIT_MS;
         }

@@ -133,6 +133,18 @@ impl Framing {
         self.count as usize
     }
 
+    /// The inline request that `input` begins with, its line end included, if it is there and nothing of it was decoded;
+    /// empty otherwise. [`decode`] changes its bytes.
+    #[inline]
+    pub fn line<'a>(&self, input: &'a [u8]) -> &'a [u8] {
+        if input.first().is_none_or(|first| *first == b'*') {
+            return &[];
+        }
+        let scanned = self.scanned as usize;
+        let end = memchr::memchr(b'\n', &input[scanned..]).map_or(0, |found| scanned + found + 1);
+        if end > limits::LINE_BYTES + 2 { &[] } else { &input[..end] }
+    }
+
     /// Notes that the request is to be executed whole, for whoever asks [`Framing::is_held`] before it is complete.
     pub fn hold(&mut self) {
         self.held = true;

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use nix::errno::Errno;
 
+use super::{ServerError, users};
 use crate::admin::Access;
+use crate::command::acl::Users;
 use crate::command::{ConfigError, RewriteError};
 use crate::config::{Config, Password, SetError};
 use crate::limits::Limits;
@@ -17,13 +19,15 @@ pub(super) struct Directives {
     config: RwLock<Config>,
     /// What readers of figures must give; perhaps out of a file, so that it is not among the directives.
     token: Password,
+    users: Arc<Users>,
     /// Held while the configuration file is written anew.
     file: Mutex<()>,
 }
 
 impl Directives {
-    pub(super) fn new(config: Config, token: Password) -> Self {
-        Self { config: RwLock::new(config), token, file: Mutex::new(()) }
+    pub(super) fn new(config: Config, token: Password) -> Result<Self, ServerError> {
+        let users = Arc::new(users::of(&config)?);
+        Ok(Self { config: RwLock::new(config), token, users, file: Mutex::new(()) })
     }
 
     /// When a snapshot is to be taken.
@@ -80,6 +84,10 @@ impl Settings for Arc<Directives> {
             log::warn!("{warning}");
         }
         logging::set_level(changed.loglevel);
+        // As in Redis: the password is the default user's own, whatever else was said of it.
+        if pairs.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"requirepass")) {
+            self.users.set_default_password(changed.requirepass.digest().cloned());
+        }
         *config = changed;
         Ok(())
     }
@@ -87,7 +95,11 @@ impl Settings for Arc<Directives> {
     fn rewrite(&self) -> Result<(), RewriteError> {
         let _alone = self.file.lock().expect("no holder of this lock panics");
         // A copy: nobody waits for the disk who only wants to read a directive.
-        let config = self.read(Config::clone);
+        let mut config = self.read(Config::clone);
+        if config.aclfile.is_none() && config.requirepass_file.is_none() {
+            let lines = users::lines(&self.users, config.requirepass.digest());
+            config.users = lines.map_err(RewriteError::Failed)?;
+        }
         let path = config.file.as_deref().ok_or(RewriteError::NoFile)?;
         match super::rewrite::rewrite(path, |text| config.rewritten(text)) {
             Ok(()) => {
@@ -104,12 +116,29 @@ impl Settings for Arc<Directives> {
         }
     }
 
-    fn has_password(&self) -> bool {
-        self.read(|config| config.requirepass.reveal().is_some())
+    fn users(&self) -> Arc<Users> {
+        Arc::clone(&self.users)
     }
 
-    fn check_password(&self, password: &[u8]) -> Option<bool> {
-        self.read(|config| config.requirepass.matches(password))
+    fn load_users(&self) -> Option<Result<(), String>> {
+        let path = self.read(|config| config.aclfile.clone())?;
+        let loaded = users::load(&path).map(|listed| {
+            self.users.replace(listed);
+            let file = path.display().to_string();
+            log::info!(file; "the users are read from {file}");
+        });
+        Some(loaded)
+    }
+
+    fn save_users(&self) -> Option<Result<(), String>> {
+        let path = self.read(|config| config.aclfile.clone())?;
+        let _alone = self.file.lock().expect("no holder of this lock panics");
+        let saved = users::save(&path, &self.users).map_err(|error| {
+            let file = path.display().to_string();
+            log::warn!(file; "cannot write the users into {file}: {error}");
+            error.to_string()
+        });
+        Some(saved)
     }
 }
 

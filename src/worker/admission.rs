@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Admission, Dealt, Message, Worker};
 use crate::connection::Peer;
+use crate::limits;
 
 /// To a client beyond `maxclients`, or beyond what an engine has blocks for.
 pub const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -17,7 +18,7 @@ const DENIED: &[u8] = b"-DENIED tallyring is running in protected mode because n
 impl Worker {
     /// Counts a connection that was just accepted and says where it goes: to the worker with the fewest.
     pub fn admit(&mut self, peer: &Peer) -> Admission {
-        if self.limits.local_only && !peer.is_local() {
+        if !peer.is_local() && self.is_open_to_all() {
             self.counts.denied += 1;
             return Admission::Refused(DENIED);
         }
@@ -33,6 +34,19 @@ impl Worker {
         let least = (0..self.shared.posts.len()).min_by_key(load).expect("there is at least this worker");
         self.shared.posts[least].connections.fetch_add(1, Ordering::Relaxed);
         if least == self.id { Admission::Here } else { Admission::To(least) }
+    }
+
+    /// A connection waits because the kernel has no descriptor or memory for it. Logged every ten seconds while that is so.
+    pub fn note_unaccepted(&mut self, cause: &str) {
+        self.counts.unaccepted += 1;
+        if self.now_ms >= self.complain_at_ms {
+            self.complain_at_ms = self.now_ms + limits::COMPLAINT_MS;
+            log::warn!(
+                cause;
+                "cannot accept connections: {cause}; those that come wait (remedy: raise the limit of open files, \
+                 `ulimit -n` or LimitNOFILE=, above maxclients)"
+            );
+        }
     }
 
     /// Hands an accepted connection to the worker it was admitted to. `Err`: its mailbox is full; open it here.

@@ -58,6 +58,8 @@ pub(super) struct Batch {
     requests: Vec<Request>,
     /// Of the last key.
     memo: Memo,
+    /// The inline request that the batch begins with, as it came: decoding it has changed its bytes.
+    line: Vec<u8>,
     /// Bytes decoded, requests and what was skipped between them.
     pub(super) bytes: usize,
 }
@@ -68,6 +70,7 @@ impl Batch {
             spans: Vec::with_capacity(2 * limits::SPANS),
             requests: Vec::with_capacity(limits::BATCH),
             memo: table.memo(),
+            line: Vec::new(),
             bytes: 0,
         }
     }
@@ -115,6 +118,10 @@ impl Batch {
         let most = if rules.authenticated { limits::BATCH } else { 1 };
         while self.requests.len() < most && self.bytes < budget {
             let first_span = self.spans.len();
+            if first_span == 0 {
+                self.line.clear();
+                self.line.extend_from_slice(framing.line(&input[self.bytes..]));
+            }
             match decode(framing, &mut input[self.bytes..], &mut self.spans, rules) {
                 Decoded::Request { bytes, count } => {
                     let command = self.push(bytes, count, first_span, input, table);
@@ -129,6 +136,19 @@ impl Batch {
             }
         }
         Stop::Full
+    }
+
+    /// Where decoding goes on once a request is over, which was not executed if it `waits`: then it is decoded once more, and
+    /// its bytes are made what they were.
+    pub(super) fn leave(&self, request: &Request, input: &mut [u8], waits: bool) -> usize {
+        if !waits {
+            return request.end();
+        }
+        let start = request.start as usize;
+        if request.first_span == 0 {
+            input[start..][..self.line.len()].copy_from_slice(&self.line);
+        }
+        start
     }
 
     /// Adds a request; gives its command.

@@ -158,7 +158,7 @@ impl Worker {
                 };
                 // What was decoded behind this request is decoded again when its time comes; and it itself, if it waits.
                 connection.framing = Framing::default();
-                used += request.end() - if why.holds_back() { request.len() as usize } else { 0 };
+                used += batch.leave(&request, rest, why.holds_back());
                 break 'batches why;
             }
             used += batch.bytes;
@@ -213,6 +213,10 @@ impl Worker {
                 self.stalled.push_back(token);
             }
             Why::Paused => self.pause(token),
+            Why::Slowed(ms) => {
+                connection.throttled = true;
+                self.slow_down(token, ms);
+            }
             Why::Ends(phase) => connection.phase = phase,
             Why::Waits(awaited, ms) => {
                 connection.pending = true;
@@ -271,6 +275,8 @@ enum Why {
     Stalled,
     /// The next one has to wait for the end of a pause.
     Paused,
+    /// The next one, which gives a password, has to wait so many milliseconds.
+    Slowed(u64),
     /// The last one was its last.
     Ends(Phase),
     /// The last one's reply comes when this is there, or after so many milliseconds, `None` = never.
@@ -284,7 +290,7 @@ enum Why {
 impl Why {
     /// Whether the next request was not executed.
     fn holds_back(&self) -> bool {
-        matches!(self, Self::Unwritten | Self::Unfiled | Self::Paused)
+        matches!(self, Self::Unwritten | Self::Unfiled | Self::Paused | Self::Slowed(_))
     }
 }
 
@@ -323,8 +329,11 @@ impl Scene<'_> {
         args: &Args<'_>,
         (draining, waits_in_line): (bool, bool),
     ) -> Option<Why> {
-        if !draining && self.must_wait(connection, request) {
+        if !draining && self.must_wait(connection, request, args) {
             return Some(Why::Paused);
+        }
+        if let Some(ms) = self.slowed(connection, request.command, args) {
+            return Some(Why::Slowed(ms));
         }
         match self.space(connection, request, args, waits_in_line) {
             Space::Enough | Space::Refused => None,
@@ -335,10 +344,10 @@ impl Scene<'_> {
 
     /// Whether a request has to wait for the end of a pause. One that is refused anyway has not.
     #[inline]
-    fn must_wait(&self, connection: &Connection, request: &Request) -> bool {
+    fn must_wait(&self, connection: &Connection, request: &Request, args: &Args<'_>) -> bool {
         self.shared.pause.is_set()
             && request.command.is_some_and(|command| {
-                permit(&connection.session, command).is_ok()
+                permit(&connection.session, command, args).is_ok()
                     && self.shared.pause.holds_back(command, &connection.session, self.now_ms)
             })
     }
@@ -441,9 +450,13 @@ impl Scene<'_> {
         if self.shared.is_loading() && !command.flags.has(Flags::LOADING) {
             return self.reject(connection, command, outgoing, |reply| reply.error(LOADING));
         }
-        if let Err(text) = permit(&connection.session, command) {
-            self.counts.unauthenticated += 1;
-            return self.reject(connection, command, outgoing, |reply| reply.error(text));
+        if !connection.session.refresh(&self.shared.users) {
+            // Its user is gone, and with it the right to an answer; those before have theirs.
+            return Outcome::Close;
+        }
+        if let Err(forbidden) = permit(&connection.session, command, &args) {
+            self.notes(now).forbidden(forbidden, (&connection.session, &connection.client), (command, &args));
+            return self.reject(connection, command, outgoing, |reply| reply.error(forbidden.text(command)));
         }
         connection.client.last_command = Some(command);
         if self.lacks_memory(connection.session.needs_memory(command), now) {
@@ -555,10 +568,7 @@ impl Scene<'_> {
             }
         }
         self.counts.errors += u64::from(errors);
-        self.counts.hits += tally.hits;
-        self.counts.misses += tally.misses;
-        self.counts.wrong_passwords += tally.wrong_passwords;
-        self.counts.unauthenticated += tally.unauthenticated;
+        self.add(&tally, connection);
         if let Some(gathering) = self.gathering.as_deref_mut().filter(|_| shown) {
             gathering.add(&connection.client, command, args, declared);
         }
@@ -567,5 +577,19 @@ impl Scene<'_> {
             self.forget_reply(connection, outgoing);
         }
         outcome
+    }
+
+    /// Adds up what a command has counted on the side.
+    #[inline]
+    fn add(&mut self, tally: &Tally, connection: &mut Connection) {
+        self.counts.hits += tally.hits;
+        self.counts.misses += tally.misses;
+        self.counts.unauthenticated += tally.unauthenticated;
+        if tally.wrong_passwords > 0 {
+            self.counts.wrong_passwords += tally.wrong_passwords;
+            if !std::mem::take(&mut connection.waited) {
+                self.shared.strikes.count(&connection.client.peer, self.now_ms);
+            }
+        }
     }
 }

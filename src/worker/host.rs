@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::monitor::Gathering;
 use super::timing::Timing;
 use super::{Counts, Message, Readings, Shared, Slow};
+use crate::command::acl::Users;
 use crate::command::client_list::ClientFacts;
 use crate::command::glob::{self, Case};
 use crate::command::info::{Facts, Refusals};
@@ -45,6 +46,17 @@ pub(super) struct CallHost<'a> {
     pub(super) meters: &'a Meters,
     /// Where lines for those who monitor go.
     pub(super) gathering: Option<&'a mut Gathering>,
+}
+
+impl CallHost<'_> {
+    /// Lets other workers look at directives and users anew.
+    fn tell_others(&self) {
+        for (id, post) in self.shared.posts.iter().enumerate() {
+            if id != self.id && post.send(Message::ConfigChanged).is_err() {
+                log::warn!("worker {id} is too busy to hear of the changed directives");
+            }
+        }
+    }
 }
 
 impl Host for CallHost<'_> {
@@ -138,11 +150,7 @@ impl Host for CallHost<'_> {
         self.shared.settings.set(pairs)?;
         self.shared.watch.set(&self.shared.settings.limits());
         *self.reload = true;
-        for (id, post) in self.shared.posts.iter().enumerate() {
-            if id != self.id && post.send(Message::ConfigChanged).is_err() {
-                log::warn!("worker {id} is too busy to hear of the changed directives");
-            }
-        }
+        self.tell_others();
         Ok(())
     }
 
@@ -150,8 +158,25 @@ impl Host for CallHost<'_> {
         self.shared.settings.rewrite()
     }
 
-    fn check_password(&self, password: &[u8]) -> Option<bool> {
-        self.shared.settings.check_password(password)
+    fn users(&self) -> &Users {
+        &self.shared.users
+    }
+
+    fn users_changed(&mut self) {
+        *self.reload = true;
+        self.tell_others();
+    }
+
+    fn load_users(&mut self) -> Option<Result<(), String>> {
+        let loaded = self.shared.settings.load_users();
+        if matches!(loaded, Some(Ok(()))) {
+            self.users_changed();
+        }
+        loaded
+    }
+
+    fn save_users(&mut self) -> Option<Result<(), String>> {
+        self.shared.settings.save_users()
     }
 
     fn begin_within(&mut self) {
@@ -280,6 +305,11 @@ fn refusals(counts: &Counts) -> Refusals {
         unauthenticated_sizes: counts.unauthenticated_sizes,
         unauthenticated_times: counts.unauthenticated_times,
         wrong_passwords: counts.wrong_passwords,
+        slowed_passwords: counts.slowed_passwords,
+        unaccepted: counts.unaccepted,
+        evicted_clients: counts.evicted_clients,
+        denied_commands: counts.denied_commands,
+        denied_keys: counts.denied_keys,
         unknown_commands: counts.unknown_commands,
         wrong_arities: counts.wrong_arities,
         long_keys: counts.long_keys,
@@ -319,7 +349,7 @@ pub(super) fn addresses(peer: &Peer) -> (String, String) {
 }
 
 /// What is known without looking at the bytes under way.
-fn facts_of(session: &Session, client: &Client, now_ms: u64) -> ClientFacts {
+pub(super) fn facts_of(session: &Session, client: &Client, now_ms: u64) -> ClientFacts {
     let (addr, laddr) = addresses(&client.peer);
     let identity = session.identity.as_deref();
     ClientFacts {
@@ -343,7 +373,7 @@ fn facts_of(session: &Session, client: &Client, now_ms: u64) -> ClientFacts {
         reads: true,
         writes: false,
         command: client.last_command.map(full_name).unwrap_or_default(),
-        user: "default".to_owned(),
+        user: String::from_utf8_lossy(session.user.name()).into_owned(),
         protocol: session.protocol,
         lib_name: identity.map(|it| it.lib_name.clone()).unwrap_or_default(),
         lib_version: identity.map(|it| it.lib_version.clone()).unwrap_or_default(),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use crate::command::acl::Users;
 use crate::command::client_list::Question;
 use crate::command::{ConfigError, Now, RewriteError, lookup};
 use crate::connection::Peer;
@@ -21,6 +22,7 @@ use super::monitor::{Executed, Feed};
 use super::pause::Pause;
 use super::readings::Readings;
 use super::saving::Saves;
+use super::strikes::Strikes;
 use super::watch::Watch;
 
 /// A connection that one worker accepted for another. The worker does not look inside; its engine does.
@@ -65,6 +67,8 @@ pub enum Message {
     Durable,
     /// What another worker executed, for those who monitor here.
     Executed(Executed),
+    /// Somebody wants to see a turn.
+    Watched,
     /// Accept no more, serve what has arrived, end.
     Drain,
     /// End without waiting.
@@ -81,10 +85,12 @@ pub trait Settings: Send + Sync {
     fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), ConfigError>;
     /// Writes them into the configuration file.
     fn rewrite(&self) -> Result<(), RewriteError>;
-    /// Whether a password is set.
-    fn has_password(&self) -> bool;
-    /// Compares a password with the one that is set, in time that does not depend on it. `None`: none is set.
-    fn check_password(&self, password: &[u8]) -> Option<bool>;
+    /// Who may do what; the same list as long as the server runs.
+    fn users(&self) -> Arc<Users>;
+    /// Reads the users from their file; `Err` says what is wrong with it. `None`: there is no such file.
+    fn load_users(&self) -> Option<Result<(), String>>;
+    /// Writes the users into their file, likewise.
+    fn save_users(&self) -> Option<Result<(), String>>;
 }
 
 /// Rings a worker's bell: makes its engine return from waiting. The engine's side provides it.
@@ -101,6 +107,8 @@ pub struct Post {
     pub(super) feed: Feed,
     /// Connections it serves or has been dealt.
     pub connections: AtomicUsize,
+    /// Bytes that its connections take, where that is bounded.
+    pub clients_bytes: AtomicUsize,
     /// Its counters.
     pub stats: Stats,
     /// What its engine said last of its blocks and operations.
@@ -131,6 +139,7 @@ impl Post {
             expects: AtomicBool::new(false),
             feed: Feed::default(),
             connections: AtomicUsize::new(0),
+            clients_bytes: AtomicUsize::new(0),
             stats: Stats::default(),
             readings: Readings::default(),
             meters: Meters::new(lookup::all().count()),
@@ -270,6 +279,16 @@ stats! {
     unauthenticated,
     /// Passwords that did not fit.
     wrong_passwords,
+    /// Attempts at a password that had to wait, because too many came from their address.
+    slowed_passwords,
+    /// Attempts to accept a connection for which the kernel had no descriptor or memory.
+    unaccepted,
+    /// Connections ended because all together took too much memory.
+    evicted_clients,
+    /// Requests refused because their user may not run the command.
+    denied_commands,
+    /// Requests refused because their user may not touch one of the keys.
+    denied_keys,
     /// Requests that named no command.
     unknown_commands,
     /// Requests with a number of arguments that their command does not take.
@@ -314,6 +333,10 @@ pub struct Shared {
     pub table: Table,
     /// The directives.
     pub settings: Box<dyn Settings>,
+    /// Who may do what.
+    pub users: Arc<Users>,
+    /// Where wrong passwords come from.
+    pub(super) strikes: Strikes,
     /// The workers, by their numbers.
     pub posts: Box<[Post]>,
     /// Connections of the whole server.
@@ -380,6 +403,8 @@ impl Shared {
         Self {
             table,
             watch: Watch::new(&settings.limits()),
+            users: settings.users(),
+            strikes: Strikes::default(),
             settings,
             posts,
             connected: AtomicUsize::new(0),
@@ -499,6 +524,12 @@ impl Shared {
         let of = each().map(|busiest| busiest.of).sum();
         let most = each().max_by_key(|busiest| busiest.commands).unwrap_or_default();
         Busiest { of, ..most }
+    }
+
+    /// Bytes that all connections take, where that is bounded.
+    pub(super) fn clients_bytes(&self) -> usize {
+        // Relaxed: sums of workers that go on.
+        self.posts.iter().map(|post| post.clients_bytes.load(Ordering::Relaxed)).sum()
     }
 
     /// A number for a connection, never given twice.

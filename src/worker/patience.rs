@@ -47,6 +47,12 @@ impl Worker {
             }
             self.strangers.pop_front();
         }
+        if self.takes_too_much() {
+            at_most(1);
+        }
+        if let Some((until, _)) = self.slowed.front() {
+            at_most(until.saturating_sub(self.now_ms));
+        }
         if self.limits.idle_seconds > 0 && !self.connections.is_empty() {
             at_most(IDLE_STEP_MS);
         }

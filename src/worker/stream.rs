@@ -13,12 +13,12 @@
 use super::answers::no_space;
 use super::execute::Scene;
 use super::scribe::{Desk, Extent, Space};
+use super::users::{Judged, Notes};
 use super::{Shared, Token, Worker, token_of};
-use crate::command::monitor::bars;
-use crate::command::resolve::{foresee, long_key, long_key_error, permit};
+use crate::command::resolve::{foresee, long_key, long_key_error};
 use crate::command::texts::MISCONF;
 use crate::command::{Command, Flags, Now, Parts};
-use crate::connection::{Connection, Stream};
+use crate::connection::{Connection, Phase, Stream};
 use crate::limits;
 use crate::resp::args::Args;
 use crate::resp::codes::code_of;
@@ -47,7 +47,7 @@ impl Worker {
     /// it is from now on.
     pub(super) fn begin_stream(&mut self, slot: usize) -> bool {
         let rules = self.rules(slot);
-        let Self { connections, batch, limits, counts, .. } = self;
+        let Self { connections, batch, limits, counts, shared, .. } = self;
         let connection = connections.get_mut(slot).expect("the caller found it");
         if !connection.is_large(limits.stream_threshold) {
             return false;
@@ -60,34 +60,39 @@ impl Worker {
         let declared = framing.declared();
         let spans = batch.scratch();
         let start = framing;
-        let Part::Arguments { .. } = part(&mut framing, carry, spans, (1, limits::SPANS), &rules) else {
-            // Malformed further on: found by the decoder where it stands.
-            return false;
-        };
-        if spans.is_empty() {
+        let seen = part(&mut framing, carry, spans, (1, limits::SPANS), &rules);
+        // Malformed further on: found by the decoder where it stands.
+        if !matches!(seen, Part::Arguments { .. }) || spans.is_empty() {
             return false;
         }
         let seen = Args::new(carry, spans, spans.len());
-        let foreseen = foresee(&seen, declared);
-        let stream = match foreseen {
+        let stream = match foresee(&seen, declared) {
             Ok(Some(command)) => {
-                match permit(&connection.session, command).map(|()| bars(&connection.session, command)) {
-                    Err(text) => {
-                        counts.unauthenticated += 1;
-                        Stream::Refused(encoded(|reply| reply.error(text)))
+                let unix_ms = self.clock.unix_us() / 1000;
+                let (now_ms, most) = (self.now_ms, limits.denials);
+                let notes = Notes { shared, counts, now_ms, unix_ms, most };
+                match notes.judge((&mut connection.session, &connection.client), (command, &seen), declared) {
+                    Judged::Early => return false,
+                    Judged::Gone => {
+                        connection.phase = Phase::Closing;
+                        return false;
                     }
-                    Ok(Some(text)) => Stream::Refused(encoded(|reply| reply.error(text))),
-                    // What waits for its transaction is held.
-                    Ok(None) if command.flags.has(Flags::STREAMS) && connection.session.queue().is_none() => {
+                    Judged::Refused(text) => Stream::Refused(encoded(|reply| reply.error(text))),
+                    // What waits for its transaction is held; and what is refused for one key is refused for all.
+                    Judged::Fine
+                        if command.flags.has(Flags::STREAMS)
+                            && connection.session.queue().is_none()
+                            && !connection.session.user.is_about_keys() =>
+                    {
                         let parts = Parts { count: declared, done: 1, ..Parts::default() };
                         let refusal = lacking(&mut self.desk, &self.shared, command, carry.len());
                         refusal.map_or(Stream::Parts { command, parts }, Stream::Refused)
                     }
-                    Ok(None) if declared <= limits.max_args => {
+                    Judged::Fine if declared <= limits.max_args => {
                         connection.framing.hold();
                         return false;
                     }
-                    Ok(None) => {
+                    Judged::Fine => {
                         let token = token_of(slot, connection);
                         self.refuse_malformed(token, ProtocolError::InvalidCount, "");
                         return false;

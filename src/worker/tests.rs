@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{Admission, Identity, Journal, Message, Post, Settings, Shared, Token, Worker};
 use crate::clock::Clock;
+use crate::command::acl::{Digest, Users};
 use crate::command::{ConfigError, Now, RewriteError};
 use crate::connection::{End, Peer, Wants};
 use crate::journal::ring::stand_in;
@@ -37,12 +38,16 @@ impl Settings for Fixed {
         Err(RewriteError::NoFile)
     }
 
-    fn has_password(&self) -> bool {
-        self.password.is_some()
+    fn users(&self) -> Arc<Users> {
+        Arc::new(Users::new(self.password.map(Digest::of)))
     }
 
-    fn check_password(&self, given: &[u8]) -> Option<bool> {
-        self.password.map(|password| password == given)
+    fn load_users(&self) -> Option<Result<(), String>> {
+        None
+    }
+
+    fn save_users(&self) -> Option<Result<(), String>> {
+        None
     }
 }
 

@@ -9,8 +9,6 @@
 //! A service time has nothing of the other requests of its batch, so that the sum over all commands is the time that they
 //! took; a reply time has everything its client waits for, the journal too, but for the network.
 
-use std::sync::LazyLock;
-
 use crate::buffer::outgoing::Mark;
 use crate::clock::Clock;
 use crate::command::{Command, Parts, lookup};
@@ -175,7 +173,8 @@ impl Timing {
         // Commands are some hundred bytes long and stand one behind the other, family by family.
         let known = &mut self.known[(address >> 6 ^ address >> 10) % KNOWN];
         if known.0 != address {
-            *known = (address, NUMBERS.of(address));
+            let number = u32::try_from(lookup::number_of(command)).expect("there are some hundred");
+            *known = (address, number);
         }
         known.1
     }
@@ -205,22 +204,4 @@ impl Scene<'_> {
 #[inline]
 fn meter(meters: &Meters, number: u32) -> &Meter {
     meters.of(number as usize)
-}
-
-/// The numbers of all commands, by their addresses.
-struct Numbers(Vec<(usize, u32)>);
-
-static NUMBERS: LazyLock<Numbers> = LazyLock::new(|| {
-    let numbered = (0..).zip(lookup::all());
-    let mut numbers: Vec<(usize, u32)> =
-        numbered.map(|(number, (_, command))| (std::ptr::from_ref(command).addr(), number)).collect();
-    numbers.sort_unstable();
-    Numbers(numbers)
-});
-
-impl Numbers {
-    fn of(&self, address: usize) -> u32 {
-        let at = self.0.binary_search_by_key(&address, |(address, _)| *address);
-        self.0[at.expect("every command is in the list")].1
-    }
 }

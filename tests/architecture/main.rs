@@ -33,6 +33,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "logging",
             "buffer::trim",
             // What it answers `CONFIG SET` with, and the time the process started.
+            "command::acl",
             "command::ConfigError",
             "command::RewriteError",
             "command::Now",
@@ -43,6 +44,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["metrics", "config", "limits"]),
+    ("logging", &["config::LogFormat", "config::LogLevel", "clock", "limits"]),
+    // Users of a configuration file are checked where they stand.
+    ("config", &["limits", "command::acl"]),
     // How far a connection is to be shut, and who is at its other end: said by the worker in these terms.
     ("engine", &["worker", "buffer", "clock", "metrics", "limits", "connection::End", "connection::Peer"]),
     (
@@ -81,8 +85,6 @@ const IMPORTS: &[(&str, &[&str])] = &[
         &["table::effect", "table::Scalar", "table::Value", "table::Window", "table::WindowShape", "limits"],
     ),
     ("table", &["resp::integer", "limits"]),
-    ("logging", &["config::LogFormat", "config::LogLevel", "clock", "limits"]),
-    ("config", &["limits"]),
     // Outgoing blocks take what the encoder writes.
     ("buffer", &["resp::encode", "resp::codes", "limits"]),
     ("resp", &["limits"]),

@@ -1,6 +1,7 @@
 //! A server of one connection without a socket: `resolve` and `run` on a real table, with a virtual clock and a sink that
 //! numbers effects. Knows no command.
 
+use tallyring::command::acl::Users;
 use tallyring::command::client_list::ClientFacts;
 use tallyring::command::info::Facts;
 use tallyring::command::lookup::lookup;
@@ -22,7 +23,8 @@ use tallyring::table::{Figures, Table};
 /// What stands around the core: a few directives and a password.
 #[derive(Debug)]
 pub(crate) struct StubHost {
-    pub(crate) password: Option<Vec<u8>>,
+    pub(crate) users: Users,
+    pub(crate) changes_of_users: usize,
     pub(crate) maxmemory: u64,
     pub(crate) resets: usize,
     pub(crate) trims: usize,
@@ -44,7 +46,8 @@ pub(crate) struct StubHost {
 impl Default for StubHost {
     fn default() -> Self {
         Self {
-            password: None,
+            users: Users::new(None),
+            changes_of_users: 0,
             maxmemory: 0,
             resets: 0,
             trims: 0,
@@ -115,8 +118,20 @@ impl Host for StubHost {
         Err(RewriteError::Failed("Permission denied".to_owned()))
     }
 
-    fn check_password(&self, password: &[u8]) -> Option<bool> {
-        self.password.as_deref().map(|expected| expected == password)
+    fn users(&self) -> &Users {
+        &self.users
+    }
+
+    fn users_changed(&mut self) {
+        self.changes_of_users += 1;
+    }
+
+    fn load_users(&mut self) -> Option<Result<(), String>> {
+        None
+    }
+
+    fn save_users(&mut self) -> Option<Result<(), String>> {
+        None
     }
 
     fn begin_within(&mut self) {}
@@ -286,10 +301,11 @@ pub(crate) const BLOCK: usize = 64;
 
 impl Server {
     pub(crate) fn new() -> Self {
+        let host = StubHost::default();
         Self {
             table: Table::with_seed(7),
-            host: StubHost::default(),
-            session: Session::new(7, true),
+            session: Session::new(7, &host.users),
+            host,
             now_ms: 1_700_000_000_000,
             effects: Numbered::default(),
             tally: Tally::default(),
@@ -381,9 +397,9 @@ pub(crate) fn admitted<'a>(
             return Err(Box::new(move |reply| refusal.encode(reply)));
         }
     };
-    if let Err(text) = permit(session, command) {
+    if let Err(forbidden) = permit(session, command, args) {
         session.refuse_transaction(Some(command), table);
-        return Err(Box::new(move |reply| reply.error(text)));
+        return Err(Box::new(move |reply| reply.error(forbidden.text(command))));
     }
     match session.admit(command, args, limits.query_buffer) {
         Admission::Run => Ok(command),

@@ -9,6 +9,7 @@ on_every_engine![
     replies_can_be_switched_off,
     a_pause_holds_writes_back,
     a_pause_of_all_ends_by_itself,
+    a_request_in_one_line_survives_a_pause,
     clients_may_leave_in_a_pause,
     there_are_no_replicas_to_wait_for,
     clients_end_the_server,
@@ -71,6 +72,14 @@ fn a_pause_holds_writes_back(engine: Engine) {
     let first = client.integer();
     client.expect("+PONG\r\n");
     assert_eq!(other.integer(), 3 - first);
+}
+
+fn a_request_in_one_line_survives_a_pause(engine: Engine) {
+    let server = Server::start(engine);
+    let mut client = server.connect();
+    client.ask_words("CLIENT PAUSE 50 WRITE", "+OK\r\n");
+    client.send("SET  key  \"two \\x77ords\"\r\nSET other 'it\\'s'\r\nGET key\r\nGET other\r\n");
+    client.expect("+OK\r\n+OK\r\n$9\r\ntwo words\r\n$4\r\nit's\r\n");
 }
 
 fn a_pause_of_all_ends_by_itself(engine: Engine) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, request};
@@ -15,6 +15,7 @@ on_every_engine_and_rung![
     a_taken_port_is_refused_in_one_line,
     a_unix_socket_is_served,
     ipv6_is_served,
+    the_service_manager_is_told,
 ];
 
 fn sigterm_answers_what_was_sent(engine: Engine) {
@@ -123,4 +124,37 @@ fn a_missing_ring_is_refused_with_its_cause() {
     let output = server.output();
     assert_eq!(server.exited().and_then(|status| status.code()), Some(1), "it logged:\n{output}");
     assert!(output.contains("io_uring"), "it says what is missing:\n{output}");
+}
+
+/// Reads what a service manager would, until a message has this line.
+fn told(manager: &UnixDatagram, line: &str) {
+    let mut message = [0; 4096];
+    loop {
+        let len = manager.recv(&mut message).unwrap_or_else(|error| panic!("{line} was never said: {error}"));
+        if String::from_utf8_lossy(&message[..len]).lines().any(|said| said == line) {
+            return;
+        }
+    }
+}
+
+fn the_service_manager_is_told(engine: Engine) {
+    let path = std::env::temp_dir().join(format!("tallyring-notify-{}-{engine:?}", std::process::id()));
+    let _left_over = fs::remove_file(&path);
+    let manager = UnixDatagram::bind(&path).expect("a directory for temporary files");
+    manager.set_read_timeout(Some(Duration::from_secs(30))).expect("a time");
+    let mut server =
+        Server::prepared(engine, &["--threads", "1", "--enable-debug-command", "yes"], &|command| {
+            command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "150000");
+        });
+    told(&manager, "READY=1");
+    told(&manager, "WATCHDOG=1");
+    told(&manager, "WATCHDOG=1");
+    // A worker that stands still is not alive.
+    server.connect().send("DEBUG SLEEP 0.5\r\n");
+    wait_until("it is seen", || server.output().contains("worker 0 has stood still"));
+    told(&manager, "WATCHDOG=1");
+    server.terminate();
+    told(&manager, "STOPPING=1");
+    wait_until("the server exits", || server.exited().is_some());
+    fs::remove_file(&path).expect("it was bound");
 }

@@ -52,6 +52,7 @@ macro_rules! on_every_engine_and_rung {
 mod client;
 mod server;
 
+mod acl;
 mod admin;
 mod counters;
 mod crowd;
@@ -74,6 +75,7 @@ mod ladder;
 mod latency;
 mod library;
 mod lifecycle;
+mod limits;
 mod logs;
 mod memory;
 mod monitor;

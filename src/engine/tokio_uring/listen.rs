@@ -55,7 +55,7 @@ fn accept_some(hub: &Rc<Hub>, listener: &OwnedFd) -> Accepted {
                     hub.open(&mut state, socket, token);
                 }
             }
-            Err(errno) => match socket::accept_error(errno) {
+            Err(errno) => match socket::accept_error(errno, &mut state.worker) {
                 AcceptError::Next => {}
                 AcceptError::Empty => return Accepted::All,
                 AcceptError::Wait => return Accepted::Short,

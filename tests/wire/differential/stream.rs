@@ -48,6 +48,7 @@ pub(crate) const NOT_COMPARED: &[&str] = &[
     "bgsave",
     "cl.peek",
     "cl.throttle",
+    "acl",
     "client",
     "command",
     "config",

@@ -1,0 +1,138 @@
+//! Limits of what clients may take together: who is ended or refused, with what words, and that the others do not notice.
+
+use std::process::Command;
+
+use nix::sys::resource::{Resource, setrlimit};
+
+use crate::client::{Client, request};
+use crate::server::{Engine, Server, wait_until};
+
+on_every_engine![
+    those_that_take_most_are_ended_where_all_take_too_much,
+    a_bound_of_nothing_is_no_bound,
+    few_open_files_are_few_clients,
+    without_open_files_clients_wait_and_are_served_later,
+];
+
+/// A field of `INFO` that is a number.
+fn number(client: &mut Client, field: &str) -> u64 {
+    client.send_words("INFO everything");
+    let text = client.text();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("{field} in {text}")).parse().expect("a number")
+}
+
+/// The beginning of a request that holds so many kibibytes, and lacks a key and its value.
+fn begun(kib: usize) -> Vec<u8> {
+    let mut bytes = format!("*{}", 3 + 2 * kib.div_ceil(512)).into_bytes();
+    bytes.extend(request(&["MSET"]).split_off(2));
+    for _ in 0..kib.div_ceil(512) {
+        bytes.extend(request(&["k", &"x".repeat(512 * 1024 - 16)]).split_off(4));
+    }
+    bytes
+}
+
+fn those_that_take_most_are_ended_where_all_take_too_much(engine: Engine) {
+    let server = Server::with_flags(engine, &["--threads", "2", "--maxmemory-clients", "6mb"]);
+    let mut witness = server.connect();
+    witness.ask_words("SET small 1", "+OK\r\n");
+    let mut kept = server.connect();
+    kept.ask_words("CLIENT NO-EVICT on", "+OK\r\n");
+    kept.send(begun(1536));
+    let mut modest: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut modest {
+        client.send("*2\r\n$3\r\nGET\r\n$5\r\nsm");
+    }
+    assert_eq!(number(&mut witness, "evicted_clients"), 0);
+    let mut greedy: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut greedy {
+        // It may be ended while it sends.
+        let _ = client.try_send(begun(2048));
+    }
+    wait_until("somebody is ended", || number(&mut witness, "evicted_clients") > 0);
+    for client in &mut modest {
+        client.send("all\r\n");
+        client.expect("$1\r\n1\r\n");
+    }
+    let ended = number(&mut witness, "evicted_clients");
+    assert!((1..=4).contains(&ended), "{ended}");
+    let log = server.output();
+    assert!(log.contains("maxmemory-clients"), "{log}");
+    kept.send(request(&["k", "v"]).split_off(4));
+    kept.expect("+OK\r\n");
+    witness.ask_words("CONFIG SET maxmemory-clients 5%", "+OK\r\n");
+    witness.ask_words("CONFIG GET maxmemory-clients", "*2\r\n$17\r\nmaxmemory-clients\r\n$2\r\n5%\r\n");
+    witness.ask_words("GET small", "$1\r\n1\r\n");
+}
+
+fn a_bound_of_nothing_is_no_bound(engine: Engine) {
+    let server = Server::start(engine);
+    let mut witness = server.connect();
+    let mut clients: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(begun(1024));
+    }
+    // From one moment to the next it is one.
+    wait_until("their bytes are there", || number(&mut witness, "total_net_input_bytes") > 4 << 20);
+    assert_eq!(number(&mut witness, "evicted_clients"), 0);
+    witness.ask_words("CONFIG SET maxmemory-clients 2mb", "+OK\r\n");
+    wait_until("enough are ended", || number(&mut witness, "evicted_clients") >= 2);
+    witness.ask_words("PING", "+PONG\r\n");
+}
+
+/// A server that may have so many open files, and no more.
+fn with_open_files(engine: Engine, count: u64) -> Server {
+    let prepare = |command: &mut Command| {
+        use std::os::unix::process::CommandExt as _;
+        let limit = move || setrlimit(Resource::RLIMIT_NOFILE, count, count).map_err(std::io::Error::from);
+        // SAFETY: between fork and exec it makes one system call and allocates nothing.
+        #[expect(unsafe_code, reason = "a limit of the server's process alone")]
+        unsafe {
+            command.pre_exec(limit)
+        };
+    };
+    Server::prepared(engine, &["--threads", "1"], &prepare)
+}
+
+fn few_open_files_are_few_clients(engine: Engine) {
+    let server = with_open_files(engine, 100);
+    assert!(server.output().contains("maxclients"), "{}", server.output());
+    let mut clients: Vec<Client> = Vec::new();
+    let refused = loop {
+        let mut client = server.connect();
+        // A refused one is told, whether it asks or not.
+        let _ = client.try_send("PING\r\n");
+        match client.line().as_str() {
+            "+PONG" => clients.push(client),
+            line => break line.to_owned(),
+        }
+        assert!(clients.len() < 100);
+    };
+    assert_eq!(refused, "-ERR max number of clients reached");
+    assert!(clients.len() > 20, "{}", clients.len());
+    drop(clients.split_off(1));
+    wait_until("there is room again", || number(&mut clients[0], "connected_clients") == 1);
+    server.connect().ask_words("PING", "+PONG\r\n");
+}
+
+fn without_open_files_clients_wait_and_are_served_later(engine: Engine) {
+    let server = with_open_files(engine, 100);
+    let mut first = server.connect();
+    // What an operator may believe.
+    first.ask_words("CONFIG SET maxclients 1000", "+OK\r\n");
+    let mut clients: Vec<Client> = (0..120).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send("INCR n\r\n");
+    }
+    wait_until("the log says why nobody is accepted", || {
+        server.output().contains("cannot accept connections")
+    });
+    let served = number(&mut first, "connected_clients");
+    assert!((40..100).contains(&served), "{served}");
+    assert!(number(&mut first, "unaccepted") > 0);
+    // Whoever has its reply makes room for others, until all have theirs.
+    for mut client in clients {
+        client.integer();
+    }
+    first.ask_words("GET n", "$3\r\n120\r\n");
+}
