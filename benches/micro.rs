@@ -31,7 +31,8 @@ fn main() {
     // Cargo says `--bench` when figures are wanted; without it (under `cargo test`) each case runs once.
     let is_given = |flag: &str| std::env::args().any(|argument| argument == flag);
     let measured = is_given("--bench") && !is_given("--smoke");
-    let mut bench = timing::Bench::new(filter, measured);
+    let effort = if measured { timing::Effort::Measured } else { timing::Effort::Once };
+    let mut bench = timing::Bench::new(filter, effort);
     integer::run(&mut bench);
     encoder::run(&mut bench);
     decoder::run(&mut bench);

@@ -16,29 +16,43 @@ const BATCH: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct Bench {
     filter: Option<String>,
-    measured: bool,
+    effort: Effort,
+}
+
+/// What is done with a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// It is timed.
+    Measured,
+    /// It runs once.
+    Once,
+    /// It runs so often, for somebody who counts instructions; its name is the whole filter.
+    Counted(u32),
 }
 
 impl Bench {
-    /// Runs only cases whose name contains `filter`; unless `measured`, each of them just once.
-    pub(crate) fn new(filter: Option<String>, measured: bool) -> Self {
-        Self { filter, measured }
+    /// Runs only cases whose name contains `filter`.
+    pub(crate) fn new(filter: Option<String>, effort: Effort) -> Self {
+        Self { filter, effort }
     }
 
     /// Whether a case of this name will run: whether what it works on has to be made.
     pub(crate) fn wants(&self, name: &str) -> bool {
-        self.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()))
+        self.filter.as_ref().is_none_or(|filter| match self.effort {
+            Effort::Counted(_) => name == filter,
+            Effort::Measured | Effort::Once => name.contains(filter.as_str()),
+        })
     }
 
     /// How many things to make for a case that is about `count` of them: no more than a thousand where nothing is
     /// measured.
     pub(crate) fn scaled(&self, count: u32) -> u32 {
-        if self.measured { count } else { count.min(1_000) }
+        if self.effort == Effort::Measured { count } else { count.min(1_000) }
     }
 
     /// Prints a line about the last case, if it was measured.
     pub(crate) fn note(&self, line: &str) {
-        if self.measured {
+        if self.effort == Effort::Measured {
             println!("{line}");
         }
     }
@@ -48,10 +62,18 @@ impl Bench {
         if !self.wants(name) {
             return;
         }
-        if !self.measured {
-            black_box(work());
-            println!("{name}: runs");
-            return;
+        match self.effort {
+            Effort::Measured => {}
+            Effort::Once => {
+                black_box(work());
+                println!("{name}: runs");
+                return;
+            }
+            Effort::Counted(calls) => {
+                println!("units {units}");
+                (0..calls).for_each(|_| drop(black_box(work())));
+                return;
+            }
         }
         let calls = calibrate(&mut work);
         let mut nanoseconds: Vec<f64> = (0..BATCHES)

@@ -30,6 +30,34 @@ pub(crate) fn run(bench: &mut Bench) {
             }
         }
     }
+    run_many(bench);
+}
+
+/// Keys of a request that names many: what a receive block holds, more or less.
+const MANY: u32 = 200;
+
+/// The first of their numbers: six digits.
+const FIRST: u32 = 100_000;
+
+/// A request of many keys, in one delivery.
+fn run_many(bench: &mut Bench) {
+    for (command, delta) in [("MGET", ""), ("MINCRBY", "$1\r\n1\r\n")] {
+        let name = format!("turn::{command} of {MANY} keys, a key");
+        if bench.wants(&name) {
+            let arguments = MANY * if delta.is_empty() { 1 } else { 2 };
+            let mut request = format!("*{}\r\n${}\r\n{command}\r\n", arguments + 1, command.len()).into_bytes();
+            for key in shuffled(MANY) {
+                let key = FIRST + key;
+                request.extend(format!("$14\r\ncounter:{key}\r\n{delta}").into_bytes());
+            }
+            let mut core = Core::new();
+            // As many more as make the table see what their keys have in common.
+            for key in FIRST..FIRST + 20 * MANY {
+                core.turn(&mut format!("INCR counter:{key}\r\n").into_bytes());
+            }
+            bench.case(&name, MANY, || core.turn(&mut request));
+        }
+    }
 }
 
 /// Blocks of `count` requests, one for each of `keys` keys in random order but for a rest that fills no block.
