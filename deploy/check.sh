@@ -210,22 +210,27 @@ sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
 print(*(it.getsockname()[1] for it in sockets))'
 }
 
+# client PORT COMMAND…: a client that does not wait for ever.
+client() {
+    timeout 10 redis-cli -p "$@"
+}
+
 # serves PORT ADMIN-PORT ENGINE: does the server whose process is $server serve, on that engine, and end in order?
 serves() {
-    local port=$1 admin=$2 engine=$3 tries=0 said
-    until [[ $(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$admin/readyz") == 200 ]]; do
-        if ! kill -0 "$server" 2>/dev/null || ((++tries > 100)); then
+    local port=$1 admin=$2 engine=$3 until=$((SECONDS + 10)) said
+    until [[ $(curl -s --max-time 2 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$admin/readyz") == 200 ]]; do
+        if ! kill -0 "$server" 2>/dev/null || ((SECONDS > until)); then
             cat "$scratch/log"
             return 1
         fi
         sleep 0.05
     done
-    [[ $(redis-cli -p "$port" incr counter) == 1 ]]
-    [[ $(redis-cli -p "$port" bgsave) == *started* ]]
+    [[ $(client "$port" incr counter) == 1 ]]
+    [[ $(client "$port" bgsave) == *started* ]]
     # The journal then has a ring of its own.
-    [[ $(redis-cli -p "$port" config set appendfsync always) == OK ]]
-    [[ $(redis-cli -p "$port" incr counter) == 2 ]]
-    said=$(curl -s "http://127.0.0.1:$admin/metrics" | sed -n 's/^tallyring_build_info{.*engine="\([^"]*\)".*/\1/p')
+    [[ $(client "$port" config set appendfsync always) == OK ]]
+    [[ $(client "$port" incr counter) == 2 ]]
+    said=$(curl -s --max-time 10 "http://127.0.0.1:$admin/metrics" | sed -n 's/^tallyring_build_info{.*engine="\([^"]*\)".*/\1/p')
     kill -TERM "$server"
     wait "$server" || { cat "$scratch/log"; return 1; }
     trap - EXIT
