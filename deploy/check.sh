@@ -108,6 +108,11 @@ package() {
         grep -q 'deb-systemd-\|systemctl' "$root/DEBIAN/$path" || { echo "$path does not know the unit"; return 1; }
         if grep -q '#DEBHELPER#' "$root/DEBIAN/$path"; then echo "$path was not completed"; return 1; fi
     done
+    # The scripts name files by their last part; these have to be the package's.
+    local kind name
+    while read -r kind name; do
+        [[ -e $root/usr/lib/$kind.d/$name ]] || { echo "postinst wants $kind.d/$name, which the package lacks"; return 1; }
+    done < <(sed -nE 's/^[^#]*systemd-(sysusers|tmpfiles) (.*[ \/])?([a-z]+\.conf).*/\1 \3/p' "$root/DEBIAN/postinst")
     dpkg-deb --field "$output"/*.deb Package Version Depends Installed-Size
 }
 
@@ -152,9 +157,9 @@ unit_is_hardened() {
 users_and_directories() {
     local root=$scratch/users
     mkdir -p "$root/etc/tallyring"
-    systemd-sysusers --root="$root" "$PWD/deploy/systemd/sysusers.conf"
+    systemd-sysusers --root="$root" "$PWD/deploy/systemd/sysusers.d/tallyring.conf"
     grep -q '^tallyring:' "$root/etc/passwd"
-    systemd-tmpfiles --root="$root" --create "$PWD/deploy/systemd/tmpfiles.conf"
+    systemd-tmpfiles --root="$root" --create "$PWD/deploy/systemd/tmpfiles.d/tallyring.conf"
     [[ $(stat -c %a "$root/etc/tallyring/credentials") == 700 ]]
 }
 
@@ -174,13 +179,14 @@ secrets() {
 configurations() {
     local file text
     "$python" "$checks"/manifests.py configurations "$scratch/configurations"
-    sed -n 's/^# \(\([a-z][a-z0-9-]*\) [^.]*\)$/\1/p' deploy/tallyring.conf | "$python" "$checks"/manifests.py directives \
-        >"$scratch/configurations/deploy-tallyring.conf-comments"
+    "$python" "$checks/manifests.py" directives "$program" >"$scratch/configurations/deploy-tallyring.conf-comments"
     for file in deploy/tallyring.conf deploy/*/tallyring.conf; do
         cp "$file" "$scratch/configurations/${file//\//-}"
     done
     for file in "$scratch"/configurations/*; do
-        text=$(sed -e "s,/run/secrets/tallyring/,$scratch/secrets/," -e "s,/run/secrets/,$scratch/secrets/," "$file")
+        text=$(sed -e "s,/run/secrets/tallyring/,$scratch/secrets/," -e "s,/etc/tallyring/server.crt,$scratch/secrets/tls-cert," \
+            -e "s,/etc/tallyring/server.key,$scratch/secrets/tls-key," -e "s,/etc/tallyring/ca.crt,$scratch/secrets/tls-ca," \
+            "$file")
         "$program" --check-config - <<<"$text" || { echo "${file##*/}"; return 1; }
     done
 }

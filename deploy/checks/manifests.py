@@ -6,13 +6,14 @@
     manifests.py kubernetes       all manifests, by Kubernetes' own schemas, and what they name of each other
     manifests.py dashboard        panels of the dashboard: numbers, places, data sources
     manifests.py configurations DIRECTORY    writes the configuration in the ConfigMap there
-    manifests.py directives       of lines on standard input those that begin with a directive's name
+    manifests.py directives PROGRAM          the directives that the annotated configuration shows in comments
     manifests.py commands         arguments of the server in units, compose.yaml and manifests, a line each
 """
 
 import json
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -188,15 +189,14 @@ def configurations(directory: str) -> None:
         (Path(directory) / f"configmap-{name}").write_text(text)
 
 
-def directives() -> None:
-    """Lines that are prose are left out, by whether they are a directive's with its values."""
-    names = re.findall(r'^\s+name: "([a-z0-9-]+)"', (ROOT / "src/config/table.rs").read_text(), re.MULTILINE)
-    count = 0
-    for line in sys.stdin:
-        if line.split()[0] in names:
-            print(line, end="")
-            count += 1
-    assert count > 30, f"only {count} directives stand in comments"
+def directives(program: str) -> None:
+    """Lines of comments that begin with one of the program's directives and are no prose, which ends in a full stop."""
+    told = subprocess.run([program, "--help"], check=True, capture_output=True, text=True).stdout
+    names = set(re.findall(r"^ +--([a-z0-9-]+) <VALUE>", told, re.MULTILINE)) - {"include"}
+    lines = re.findall(r"^# ([a-z][a-z0-9-]*)( .*[^.:,;])$", (DEPLOY / "tallyring.conf").read_text(), re.MULTILINE)
+    shown = [name + rest for name, rest in lines if name in names and ". " not in rest]
+    assert len(shown) > 40, f"only {len(shown)} directives stand in comments"
+    print("\n".join(shown))
 
 
 def commands() -> None:
