@@ -1,7 +1,7 @@
 //! Whether parts take more instructions than they did: `cargo bench --bench instructions`.
 //!
-//! Each case of `micro` that is listed runs under `valgrind --tool=callgrind`, which counts the same way every time, so often
-//! and then more often: the difference, by calls and units, is what one takes. `instructions.txt` has what it took last, and
+//! Each case of `micro` that is listed runs under `valgrind --tool=callgrind`, which counts the same way every time: in calls
+//! of the case alone, so often and then more often. The difference, by calls and units, is what one takes. `instructions.txt` has what it took last, and
 //! why that changed; more than three percent above it fails. `-- --update "why"` writes the file anew.
 
 #[path = "micro/core.rs"]
@@ -88,7 +88,7 @@ fn count(case: &str) -> f64 {
 fn counted(case: &str, calls: u32) -> (u64, f64) {
     let program = std::env::current_exe().expect("a running program has a path");
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted_calls*"])
         .arg(program)
         .args(["--play", case, &calls.to_string()])
         .output()
