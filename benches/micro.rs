@@ -22,6 +22,7 @@ mod shuffle;
 #[path = "micro/table.rs"]
 mod table;
 #[path = "micro/timing.rs"]
+#[expect(dead_code, reason = "here nothing is counted")]
 mod timing;
 #[path = "micro/turn.rs"]
 mod turn;

@@ -69,7 +69,7 @@ fn run(config: Config) -> Exit {
             if elsewhere {
                 complain(&error.to_string());
             }
-            Exit::Failure
+            error.exit()
         }
     }
 }

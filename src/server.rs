@@ -34,7 +34,7 @@ use crate::admin::Admin;
 use crate::buffer::trim;
 use crate::clock::Clock;
 use crate::command::Now;
-use crate::config::{Config, EngineChoice, ForcedRung, ReceiveMode};
+use crate::config::{Config, EngineChoice, Exit, ForcedRung, ReceiveMode};
 use crate::engine::{self, Choice, Kind, Rung, Setup, Supply, Wanted};
 use crate::limits;
 use crate::logging;
@@ -50,11 +50,14 @@ use snapshots::Snapshots;
 
 /// Why the server did not start, or could not go on. One line for the operator.
 #[derive(Debug)]
-pub struct ServerError(String);
+pub struct ServerError {
+    text: String,
+    exit: Exit,
+}
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -62,7 +65,17 @@ impl std::error::Error for ServerError {}
 
 impl ServerError {
     fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), exit: Exit::Failure }
+    }
+
+    /// The data is damaged: to start again would end the same.
+    fn damaged(text: impl Into<String>) -> Self {
+        Self { exit: Exit::Damaged, ..Self::new(text) }
+    }
+
+    /// How the process ends for it.
+    pub fn exit(&self) -> Exit {
+        self.exit
     }
 }
 

@@ -22,7 +22,7 @@ pub enum Exit {
     Usage,
     /// The journal could not be written or synced.
     Journal,
-    /// A tool has found a data directory damaged.
+    /// A data directory is damaged.
     Damaged,
 }
 
@@ -48,7 +48,7 @@ impl Exit {
             Self::Failure => "cannot start or cannot go on",
             Self::Usage => "the command line or a configuration file is wrong",
             Self::Journal => "the journal could not be written or synced",
-            Self::Damaged => "a tool has found the data directory damaged",
+            Self::Damaged => "the data directory is damaged",
         }
     }
 }

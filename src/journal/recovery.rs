@@ -151,6 +151,16 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Whether the data is damaged, or a part of it gone; not so where it cannot be read, or only by a later version.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Disk(_) | Self::Damaged { damage: Damage::Newer(_), .. } => false,
+            Self::Damaged { .. } | Self::Missing { .. } | Self::Short { .. } => true,
+        }
+    }
+}
+
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         Self::Disk(failure)

@@ -109,14 +109,16 @@ impl Data {
         clock: &Clock,
     ) -> Result<(Keeper, Snapshots), ServerError> {
         let apply = &mut shared.table.replayer();
-        let refused =
-            |refusal: &dyn Display| failed(format!("cannot load {}: {refusal}", self.path.display()));
-        let snapshot = self.load_snapshot(clock, apply)?;
+        let refused = |refusal: &dyn Display, damaged| {
+            let text = format!("cannot load {}: {refusal}", self.path.display());
+            if damaged { ServerError::damaged(text) } else { ServerError::new(text) }
+        };
+        let snapshot = self.load_snapshot(clock, apply, &refused)?;
         let extent = snapshot.as_ref().map_or_else(Extent::default, Extent::on_top_of);
         let mut progress = Progress::begin(clock, "journal");
         let show = &mut |done, all| progress.at(done, all);
         let recovered = recover_telling(&self.disk, extent, self.ring.as_ref(), self.boot, apply, show)
-            .map_err(|refusal| refused(&refusal))?;
+            .map_err(|refusal| refused(&refusal, refusal.is_damage()))?;
         tell(&recovered.report, &self.path, progress.end());
         // Where replies wait for syncs anyway, the ring need not survive the process: a store to a file's page may have to
         // wait for its disk, and that would be with a lock held.
@@ -154,7 +156,12 @@ impl Data {
     }
 
     /// Reads the newest snapshot, if there is one.
-    fn load_snapshot(&self, clock: &Clock, apply: &mut dyn Replay) -> Result<Option<Summary>, ServerError> {
+    fn load_snapshot(
+        &self,
+        clock: &Clock,
+        apply: &mut dyn Replay,
+        refused: &dyn Fn(&dyn Display, bool) -> ServerError,
+    ) -> Result<Option<Summary>, ServerError> {
         if snapshot::remove_unfinished(&self.disk).map_err(failed)? > 0 {
             log::info!("removed a snapshot that was not finished");
         }
@@ -162,8 +169,7 @@ impl Data {
         let mut progress = Progress::begin(clock, "snapshot");
         let read = Reader::open(&self.disk, start)
             .and_then(|reader| reader.read_all(apply, &mut |done, all| progress.at(done, all)));
-        let summary =
-            read.map_err(|refusal| failed(format!("cannot load {}: {refusal}", self.path.display())))?;
+        let summary = read.map_err(|refusal| refused(&refusal, refusal.is_damage()))?;
         let seconds = progress.end() as f64 / 1000.0;
         log::info!(
             file = snapshot::name_of(start), keys = summary.totals.keys, bytes = summary.bytes, seconds;

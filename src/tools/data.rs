@@ -7,7 +7,7 @@ use super::ToolError;
 use crate::config::Exit;
 use crate::journal::disk::{Disk as _, Failure, RealDisk};
 use crate::journal::life::{RING, boot_id};
-use crate::journal::recovery::{Damage, Extent, Recovered, Refusal, recover};
+use crate::journal::recovery::{Extent, Recovered, Refusal, recover};
 use crate::journal::ring::image::Image;
 use crate::journal::segment::sequence_of;
 use crate::journal::snapshot::{self, Reader, Summary, newest, start_of};
@@ -78,10 +78,7 @@ impl Data {
     }
 
     fn refused_snapshot(&self, refusal: &snapshot::Refusal) -> ToolError {
-        let exit = match refusal {
-            snapshot::Refusal::Disk(_) => Exit::Failure,
-            snapshot::Refusal::Damaged { .. } => Exit::Damaged,
-        };
+        let exit = if refusal.is_damage() { Exit::Damaged } else { Exit::Failure };
         ToolError { exit, line: format!("{}: {refusal}", self.path.display()) }
     }
 }
@@ -96,9 +93,6 @@ pub(super) struct Read {
 
 /// A log that is not loaded: not to be read, or damaged.
 pub(super) fn refused(refusal: &Refusal, path: &Path) -> ToolError {
-    let exit = match refusal {
-        Refusal::Disk(_) | Refusal::Damaged { damage: Damage::Newer(_), .. } => Exit::Failure,
-        Refusal::Damaged { .. } | Refusal::Missing { .. } | Refusal::Short { .. } => Exit::Damaged,
-    };
+    let exit = if refusal.is_damage() { Exit::Damaged } else { Exit::Failure };
     ToolError { exit, line: format!("{}: {refusal}", path.display()) }
 }

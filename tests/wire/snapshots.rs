@@ -227,7 +227,7 @@ fn a_damaged_snapshot_is_refused(engine: Engine) {
         let mut refused = Server::spawn(engine, free_port(&flags), &flags);
         wait_until("the server refuses to start", || refused.exited().is_some());
         let output = refused.output();
-        assert_eq!(refused.exited().and_then(|status| status.code()), Some(1), "{output}");
+        assert_eq!(refused.exited().and_then(|status| status.code()), Some(4), "{output}");
         assert!(output.contains(&name) && output.contains(what), "{output}");
         assert!(!output.contains("panicked"), "{output}");
     }

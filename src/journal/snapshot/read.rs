@@ -45,6 +45,13 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Whether the file is damaged; not so where it cannot be read.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+}
+
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         Self::Disk(failure)
