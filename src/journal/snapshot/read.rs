@@ -46,9 +46,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether the file is damaged; not so where it cannot be read.
+    /// Whether the file is damaged; not so where it cannot be read, or only by a later version.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. })
+        match self {
+            Self::Disk(_) | Self::Damaged { damage: Damage::Newer(_), .. } => false,
+            Self::Damaged { .. } => true,
+        }
     }
 }
 
