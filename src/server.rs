@@ -4,6 +4,7 @@
 //! its own; the first one has the listeners and deals connections out to whichever serves the fewest, which
 //! keeps workers even at a handful of connections, as hashing over sockets with `SO_REUSEPORT` does not.
 
+mod certificates;
 mod figures;
 mod idle;
 #[cfg(feature = "uring")]
@@ -38,6 +39,7 @@ use crate::limits;
 use crate::logging;
 use crate::metrics::process::Process;
 use crate::table::Table;
+use crate::tls::Profile;
 use crate::worker::{Bell, Identity, Message, Post, Shared, Worker};
 
 use figures::Figures;
@@ -74,7 +76,10 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     }));
     let signal = loop {
         match signals.wait() {
-            Ok(Signal::SIGHUP) => open_log_anew(),
+            Ok(Signal::SIGHUP) => {
+                open_log_anew();
+                server.reload_certificates();
+            }
             Ok(signal) => break signal,
             // Something else woke us, such as the end of the ring that was built to see whether one can be.
             Err(Errno::EINTR) => {}
@@ -85,6 +90,11 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     server.stop();
     log::warn!("bye");
     Ok(())
+}
+
+/// Looks at what the configuration names as a start does, and starts nothing.
+pub fn check(config: &Config) -> Result<Option<Profile>, ServerError> {
+    certificates::profile(config).map_err(|refusal| ServerError::new(refusal.to_string()))
 }
 
 /// Lets go of a log file that was moved away.
@@ -117,6 +127,7 @@ pub struct Server {
     listeners: Listeners,
     keeper: Option<Keeper>,
     snapshots: Option<Snapshots>,
+    directives: Arc<settings::Directives>,
     figures: Arc<Figures>,
     admin: Option<Admin>,
     clock: Clock,
@@ -134,6 +145,7 @@ impl Server {
         raise_open_files(&mut config);
         let token = figures::token_of(&config)?;
         let clock = Clock::system();
+        let tls = check(&config)?;
         // Before anything listens: another server may have the directory.
         let data = if config.appendonly { Some(persistence::Data::open(&config, &clock)?) } else { None };
         let (listeners, sockets) = listen::listen(&config)?;
@@ -147,7 +159,7 @@ impl Server {
             inboxes.push((bell, mail));
         }
         let identity = identity(&config, engine, &clock);
-        let directives = Arc::new(settings::Directives::new(config, token));
+        let directives = Arc::new(settings::Directives::new(config, token, tls));
         let settings = Box::new(Arc::clone(&directives));
         let shared = Shared::new(Table::new(), settings, posts.into_boxed_slice(), identity);
         let shared = Arc::new(shared);
@@ -182,7 +194,18 @@ impl Server {
             log::warn!("{fallback}");
         }
         announce(&shared, &directives, engine, (&listeners.names(), &at));
-        Ok(Self { shared, workers: threads, ended, listeners, keeper, snapshots, figures, admin, clock })
+        Ok(Self {
+            shared,
+            workers: threads,
+            ended,
+            listeners,
+            keeper,
+            snapshots,
+            directives,
+            figures,
+            admin,
+            clock,
+        })
     }
 
     /// Drains and ends: what has arrived is answered; connections that take longer than that are cut.
@@ -218,6 +241,14 @@ impl Server {
             admin.end();
         }
         self.listeners.remove_files();
+    }
+
+    /// Reads certificates and keys anew, for new connections.
+    fn reload_certificates(&self) {
+        if self.directives.reload_certificates() {
+            self.tell(|| Message::ConfigChanged);
+            log::info!("received SIGHUP, certificates and keys are read anew");
+        }
     }
 
     /// What the workers share, for tests in the same process.
@@ -363,7 +394,7 @@ fn identity(config: &Config, engine: engine::Engine, clock: &Clock) -> Identity 
         startup_bytes: Process::read().anonymous,
         executable: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
         process: std::process::id(),
-        port: config.port,
+        port: if config.port == 0 { config.tls.port } else { config.port },
         config_file: config.file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
         engine: engine.name(),
         rung: engine.rung().to_owned(),

@@ -176,6 +176,10 @@ pub struct Refusals {
     pub unauthenticated_times: u64,
     /// Wrong passwords.
     pub wrong_passwords: u64,
+    /// TLS handshakes that failed, or were not done in time.
+    pub tls_handshakes: u64,
+    /// TLS sessions that broke after their handshake.
+    pub tls_sessions: u64,
     /// Requests that named no command.
     pub unknown_commands: u64,
     /// Requests with a wrong number of arguments.
@@ -463,6 +467,8 @@ fn refusals(text: &mut Text<'_>) {
         ("refused_unauthenticated_size", refused.unauthenticated_sizes),
         ("refused_unauthenticated_time", refused.unauthenticated_times),
         ("refused_wrong_password", refused.wrong_passwords),
+        ("refused_tls_handshake", refused.tls_handshakes),
+        ("refused_tls_session", refused.tls_sessions),
         ("refused_unknown_command", refused.unknown_commands),
         ("refused_arity", refused.wrong_arities),
         ("refused_long_key", refused.long_keys),

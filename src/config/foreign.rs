@@ -33,8 +33,6 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     REFUSALS.iter().map(|refusal| refusal.name).chain(INERT.iter().copied())
 }
 
-const NO_TLS: &str =
-    "this version does not speak TLS; terminate it in front of the server, and set tls-port 0";
 const NO_REPLICA: &str = "this version does not replicate; remove the line";
 const NO_WAITING: &str = "this version does not replicate, so no write could be accepted; set 0";
 const NO_ACL: &str = "this version knows the default user only; set its password with requirepass";
@@ -61,7 +59,6 @@ const REFUSALS: &[Refusal] = &[
     Refusal { name: "slaveof", harmless: &["no one", ""], reason: NO_REPLICA },
     Refusal { name: "min-replicas-to-write", harmless: &["0"], reason: NO_WAITING },
     Refusal { name: "min-slaves-to-write", harmless: &["0"], reason: NO_WAITING },
-    Refusal { name: "tls-port", harmless: &["0"], reason: NO_TLS },
     Refusal {
         name: "rename-command",
         harmless: &[],
@@ -226,10 +223,6 @@ const INERT: &[&str] = &[
     "syslog-enabled",
     "syslog-facility",
     "syslog-ident",
-    "tls-auth-clients",
-    "tls-ca-cert-dir",
-    "tls-ca-cert-file",
-    "tls-cert-file",
     "tls-ciphers",
     "tls-ciphersuites",
     "tls-client-cert-file",
@@ -237,14 +230,9 @@ const INERT: &[&str] = &[
     "tls-client-key-file-pass",
     "tls-cluster",
     "tls-dh-params-file",
-    "tls-key-file",
-    "tls-key-file-pass",
     "tls-prefer-server-ciphers",
-    "tls-protocols",
     "tls-replication",
-    "tls-session-cache-size",
     "tls-session-cache-timeout",
-    "tls-session-caching",
     "tracking-table-max-keys",
     "zset-max-listpack-entries",
     "zset-max-listpack-value",
@@ -264,7 +252,9 @@ mod tests {
 
     #[test]
     fn what_changes_nothing_is_accepted() {
-        for line in ["hz 10", "daemonize no", "replicaof NO ONE", "tls-port 0", "aclfile ", "io-threads 4"] {
+        for line in
+            ["hz 10", "daemonize no", "replicaof NO ONE", "tls-ciphers DEFAULT", "aclfile ", "io-threads 4"]
+        {
             assert_eq!(verdict(line), Some(Verdict::Inert), "{line}");
         }
     }
@@ -274,7 +264,6 @@ mod tests {
         for line in [
             "daemonize yes",
             "replicaof 10.0.0.1 6379",
-            "tls-port 6380",
             "aclfile /etc/users.acl",
             "user alice on",
             "rename-command CONFIG hidden",

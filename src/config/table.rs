@@ -1,7 +1,6 @@
 //! The directives, one description each: the file, the command line, `--help`, `CONFIG GET` and `CONFIG SET` all
 //! answer from here. Knows the fields of [`Config`] and nothing about where words come from.
 
-use super::Config;
 use super::directive::Change::{Immutable, Live, Protected};
 use super::directive::Write::{Lines, Many, One};
 use super::directive::{Directive, Section};
@@ -10,6 +9,7 @@ use super::kind::{
     ReceiveMode, SavePoint, percentiles,
 };
 use super::value::{Fault, choice, choice_name, integer, memory, octal, yes_no, yes_no_name};
+use super::{Config, encryption};
 use crate::limits::VALUE_BYTES;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,7 @@ const GIB: u64 = 1 << 30;
 /// All directives by subject.
 pub(super) static SECTIONS: &[Section] = &[
     Section { title: "Network", directives: NETWORK },
+    Section { title: "TLS", directives: encryption::DIRECTIVES },
     Section { title: "Admin interface", directives: ADMIN },
     Section { title: "Clients", directives: CLIENTS },
     Section { title: "Limits", directives: LIMITS },
@@ -406,7 +407,7 @@ const LOGGING: &[Directive] = &[
 ];
 
 /// Stores a value that was read, and nothing if it was not.
-fn put<T>(field: &mut T, read: Result<T, Fault>) -> Result<(), Fault> {
+pub(super) fn put<T>(field: &mut T, read: Result<T, Fault>) -> Result<(), Fault> {
     *field = read?;
     Ok(())
 }
@@ -417,12 +418,12 @@ fn joined<T: Display>(values: &[T]) -> String {
 }
 
 /// A path, as it was written.
-fn shown_path(path: Option<&Path>) -> String {
+pub(super) fn shown_path(path: Option<&Path>) -> String {
     path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 /// A path; an empty word means none.
-fn path_or_none(word: &str) -> Option<PathBuf> {
+pub(super) fn path_or_none(word: &str) -> Option<PathBuf> {
     if word.is_empty() { None } else { Some(PathBuf::from(word)) }
 }
 

@@ -250,6 +250,8 @@ fn refusals(counts: &Counts) -> Vec<(&'static str, u64)> {
         ("unauthenticated_size", counts.unauthenticated_sizes),
         ("unauthenticated_time", counts.unauthenticated_times),
         ("wrong_password", counts.wrong_passwords),
+        ("tls_handshake", counts.tls_handshakes),
+        ("tls_session", counts.tls_sessions),
         ("unknown_command", counts.unknown_commands),
         ("arity", counts.wrong_arities),
         ("long_key", counts.long_keys),

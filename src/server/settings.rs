@@ -4,17 +4,21 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use nix::errno::Errno;
 
+use super::certificates;
 use crate::admin::Access;
 use crate::command::{ConfigError, RewriteError};
 use crate::config::{Config, Password, SetError};
 use crate::limits::Limits;
 use crate::logging;
+use crate::tls::{Profile, Refusal};
 use crate::worker::Settings;
 
 /// The configuration, shared.
 #[derive(Debug)]
 pub(super) struct Directives {
     config: RwLock<Config>,
+    /// What new connections to the port for that are encrypted with; goes with the configuration.
+    tls: RwLock<Option<Profile>>,
     /// What readers of figures must give; perhaps out of a file, so that it is not among the directives.
     token: Password,
     /// Held while the configuration file is written anew.
@@ -22,8 +26,27 @@ pub(super) struct Directives {
 }
 
 impl Directives {
-    pub(super) fn new(config: Config, token: Password) -> Self {
-        Self { config: RwLock::new(config), token, file: Mutex::new(()) }
+    pub(super) fn new(config: Config, token: Password, tls: Option<Profile>) -> Self {
+        Self { config: RwLock::new(config), tls: RwLock::new(tls), token, file: Mutex::new(()) }
+    }
+
+    /// Reads certificates and keys anew. True: there are such, and workers are to be told. What cannot be read stays as it was.
+    pub(super) fn reload_certificates(&self) -> bool {
+        match self.read(certificates::profile) {
+            Ok(None) => false,
+            Ok(profile) => {
+                self.set_tls(profile);
+                true
+            }
+            Err(refusal) => {
+                log::warn!("received SIGHUP, and the certificates stay as they were: {refusal}");
+                false
+            }
+        }
+    }
+
+    fn set_tls(&self, profile: Option<Profile>) {
+        *self.tls.write().expect("no holder of this lock panics") = profile;
     }
 
     /// When a snapshot is to be taken.
@@ -76,6 +99,11 @@ impl Settings for Arc<Directives> {
         // Held over reading and writing: of two clients at once, neither undoes the other's change.
         let mut config = self.config.write().expect("no holder of this lock panics");
         let changed = config.set(pairs).map_err(refusal)?;
+        if certificates::concerns(pairs) {
+            let failed =
+                |refusal: Refusal| ConfigError::Invalid(refusal.directive.to_owned(), refusal.reason);
+            self.set_tls(certificates::profile(&changed).map_err(failed)?);
+        }
         for warning in &changed.warnings {
             log::warn!("{warning}");
         }
@@ -106,6 +134,10 @@ impl Settings for Arc<Directives> {
 
     fn has_password(&self) -> bool {
         self.read(|config| config.requirepass.reveal().is_some())
+    }
+
+    fn tls(&self) -> Option<Profile> {
+        self.tls.read().expect("no holder of this lock panics").clone()
     }
 
     fn check_password(&self, password: &[u8]) -> Option<bool> {

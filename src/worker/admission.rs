@@ -19,20 +19,25 @@ impl Worker {
     pub fn admit(&mut self, peer: &Peer) -> Admission {
         if self.limits.local_only && !peer.is_local() {
             self.counts.denied += 1;
-            return Admission::Refused(DENIED);
+            return self.refused(peer, DENIED);
         }
         // Relaxed: a count; being off by the connections accepted at this very moment by nobody else is exact,
         // since one worker accepts.
         let connected = self.shared.connected.load(Ordering::Relaxed);
         if connected >= self.limits.max_clients {
             self.counts.rejected += 1;
-            return Admission::Refused(TOO_MANY);
+            return self.refused(peer, TOO_MANY);
         }
         self.shared.connected.fetch_add(1, Ordering::Relaxed);
         let load = |id: &usize| (self.shared.posts[*id].connections.load(Ordering::Relaxed), *id != self.id);
         let least = (0..self.shared.posts.len()).min_by_key(load).expect("there is at least this worker");
         self.shared.posts[least].connections.fetch_add(1, Ordering::Relaxed);
         if least == self.id { Admission::Here } else { Admission::To(least) }
+    }
+
+    /// Says nothing to a client that expects TLS: it could not read it.
+    fn refused(&self, peer: &Peer, reply: &'static [u8]) -> Admission {
+        Admission::Refused(if self.profile_for(peer).is_some() { b"" } else { reply })
     }
 
     /// Hands an accepted connection to the worker it was admitted to. `Err`: its mailbox is full; open it here.

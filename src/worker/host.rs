@@ -280,6 +280,8 @@ fn refusals(counts: &Counts) -> Refusals {
         unauthenticated_sizes: counts.unauthenticated_sizes,
         unauthenticated_times: counts.unauthenticated_times,
         wrong_passwords: counts.wrong_passwords,
+        tls_handshakes: counts.tls_handshakes,
+        tls_sessions: counts.tls_sessions,
         unknown_commands: counts.unknown_commands,
         wrong_arities: counts.wrong_arities,
         long_keys: counts.long_keys,

@@ -15,6 +15,7 @@ use crate::metrics::meters::{Baseline, Meters, Reading};
 use crate::resp::codes::Codes;
 use crate::table::Table;
 use crate::table::effect::Lsn;
+use crate::tls::Profile;
 
 use super::journaling::Journal;
 use super::monitor::{Executed, Feed};
@@ -83,6 +84,10 @@ pub trait Settings: Send + Sync {
     fn rewrite(&self) -> Result<(), RewriteError>;
     /// Whether a password is set.
     fn has_password(&self) -> bool;
+    /// What connections to the port for that are encrypted with from now on. `None`: there is no such port.
+    fn tls(&self) -> Option<Profile> {
+        None
+    }
     /// Compares a password with the one that is set, in time that does not depend on it. `None`: none is set.
     fn check_password(&self, password: &[u8]) -> Option<bool>;
 }
@@ -270,6 +275,10 @@ stats! {
     unauthenticated,
     /// Passwords that did not fit.
     wrong_passwords,
+    /// TLS handshakes that failed, or were not done in time.
+    tls_handshakes,
+    /// TLS sessions that broke after their handshake.
+    tls_sessions,
     /// Requests that named no command.
     unknown_commands,
     /// Requests with a number of arguments that their command does not take.
