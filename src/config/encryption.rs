@@ -101,7 +101,7 @@ impl Protocols {
     }
 }
 
-/// Sessions that may be remembered: at some 500 bytes each this is more than a machine's worth of clients.
+/// Sessions that may be remembered: at some 700 bytes each this is more than a machine's worth of clients.
 const SESSIONS: i64 = 1_000_000;
 
 /// The directives.

@@ -121,10 +121,10 @@ impl Worker {
             // There was nothing after all: whoever waits for it to leave need not.
             self.settle(token);
         }
-        let connection = self.connections.get_mut(slot).filter(|_| begun)?;
-        let unsent = connection.unsent();
+        let connection = self.connections.get(slot).filter(|_| begun)?;
+        let last = !busy && connection.phase == Phase::Open;
         let bytes = connection.tls.as_ref()?.sending();
-        Some(Unsent { bytes, last: !busy && bytes.len() == unsent })
+        Some(Unsent { bytes, last: last && bytes.len() == connection.unsent() })
     }
 
     fn session(&mut self, token: Token) -> Option<&mut Tls> {

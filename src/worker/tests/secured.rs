@@ -272,6 +272,21 @@ fn the_last_reply_and_the_end_leave() {
 }
 
 #[test]
+fn a_session_that_is_worn_out_ends_behind_its_replies() {
+    let files = Files::new();
+    for (version, end) in [(VERSIONS[0], End::Send), (VERSIONS[1], End::Open)] {
+        let mut stage = secured(&files, Limits::default());
+        let worker = &mut stage.workers[0];
+        let mut client = Client::connect(worker, Peer::new(&files, version, false));
+        worker.connections[client.token.slot as usize].tls.as_mut().expect("it has one").wear();
+        assert_eq!(text(&client.turn(worker, b"INCR n\r\nINCR n\r\n")), ":1\r\n:2\r\n");
+        assert_eq!(worker.wanted(client.token).end, end);
+        let told = client.peer.0.reader().read(&mut [0; 8]).ok();
+        assert_eq!(told, (end == End::Send).then_some(0), "it is told of the end");
+    }
+}
+
+#[test]
 fn handshakes_are_to_be_done_in_time() {
     let files = Files::new();
     let mut stage = secured(&files, Limits::default());
