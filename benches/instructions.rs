@@ -95,8 +95,10 @@ fn counted(case: &str, calls: u32) -> (u64, f64) {
         .expect("valgrind is installed (apt-get install valgrind)");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "valgrind ended with {}: {text}", output.status);
-    let line = text.lines().find(|line| line.contains("Collected :")).expect("callgrind says what it counted");
-    let total = line.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number ends the line");
+    let line =
+        text.lines().find(|line| line.contains("Collected :")).expect("callgrind says what it counted");
+    let total =
+        line.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number ends the line");
     let said = String::from_utf8_lossy(&output.stdout);
     let units = said.lines().find_map(|line| line.strip_prefix("units ")?.parse().ok());
     (total, units.unwrap_or_else(|| panic!("there is no case of this name: {case}")))
@@ -158,7 +160,9 @@ fn compare() -> ExitCode {
         println!("{case}: {now:.1} instructions, {verdict}");
     }
     if !fine {
-        println!("more instructions than recorded (remedy: find out why; if it is worth it, -- --update \"why\")");
+        println!(
+            "more instructions than recorded (remedy: find out why; if it is worth it, -- --update \"why\")"
+        );
     }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

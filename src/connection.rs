@@ -16,6 +16,9 @@ use crate::command::{Command, Parts};
 use crate::limits;
 use crate::resp::decode::Framing;
 use crate::table::effect::Lsn;
+use crate::tls::Tls;
+
+mod encrypted;
 
 /// Who is at the other end, and where it connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,6 +254,8 @@ pub struct Connection {
     pub stream: Option<Box<Stream>>,
     /// Unsent replies; absent while there are none.
     pub outgoing: Option<Box<Outgoing>>,
+    /// What stands between its bytes and the network, where they are encrypted.
+    pub tls: Option<Box<Tls>>,
     /// Position that the unsent replies wait for.
     pub wait: Lsn,
     /// It is on the worker's list of those whose replies wait for that.
@@ -301,6 +306,7 @@ impl Connection {
             framing: Framing::default(),
             stream: None,
             outgoing: None,
+            tls: None,
             wait: 0,
             is_unsafe: false,
             generation,
@@ -331,22 +337,23 @@ impl Connection {
         }
     }
 
-    /// The place where bytes would be turned into other bytes before they are decoded: plain text stays as it is.
-    #[inline]
-    pub fn transform<'a>(&self, received: &'a mut [u8]) -> &'a mut [u8] {
-        received
-    }
-
-    /// Bytes of replies that have not left.
+    /// Bytes of replies that have not left, as they lie: some may be encrypted already.
     #[inline]
     pub fn unsent(&self) -> usize {
-        self.outgoing.as_ref().map_or(0, |outgoing| outgoing.unsent())
+        let replies = self.outgoing.as_ref().map_or(0, |outgoing| outgoing.unsent());
+        match &self.tls {
+            None => replies,
+            Some(tls) => Self::unsent_encrypted(tls, replies),
+        }
     }
 
     /// Whether a send is in flight.
     #[inline]
     pub fn in_flight(&self) -> bool {
-        self.outgoing.as_ref().is_some_and(|outgoing| outgoing.in_flight())
+        match &self.tls {
+            None => self.outgoing.as_ref().is_some_and(|outgoing| outgoing.in_flight()),
+            Some(tls) => tls.in_flight(),
+        }
     }
 
     /// Whether its next request may be executed now.
@@ -375,8 +382,8 @@ impl Connection {
             Phase::Finishing | Phase::Lingering => !self.eof,
             Phase::Closing => false,
         };
-        let send =
-            self.phase != Phase::Closing && self.wait <= safe && self.unsent() > 0 && !self.in_flight();
+        let waits = self.wait > safe && self.waits_with_all();
+        let send = self.phase != Phase::Closing && !waits && self.unsent() > 0 && !self.in_flight();
         let end = match self.phase {
             Phase::Open if self.draining => End::Receive,
             Phase::Open | Phase::Finishing => End::Open,
@@ -425,7 +432,7 @@ impl Connection {
             // Nobody waits for the end of a pause any more. Whatever waits undecoded is the beginning of a request that will never be complete.
             self.phase = Phase::Finishing;
         }
-        if self.phase == Phase::Finishing && self.unsent() == 0 && !self.pending {
+        if self.phase == Phase::Finishing && self.unsent() == 0 && !self.owes() {
             self.phase = if self.eof { Phase::Closing } else { Phase::Lingering };
         }
         let drained = self.drained as usize > limits::LINGER_BYTES;
@@ -437,10 +444,14 @@ impl Connection {
 
     /// Bytes of replies have left.
     pub fn sent(&mut self, bytes: usize, now_ms: u64, pool: &mut OutPool) {
-        let outgoing = self.outgoing.as_mut().expect("a send in flight keeps its chain");
-        outgoing.sent(bytes, pool);
         self.left_ms = now_ms;
         self.overrun = false;
+        if let Some(tls) = &mut self.tls {
+            // Its replies have been taken off the chain already.
+            return tls.sent(bytes);
+        }
+        let outgoing = self.outgoing.as_mut().expect("a send in flight keeps its chain");
+        outgoing.sent(bytes, pool);
         if outgoing.unsent() == 0
             && let Some(outgoing) = self.outgoing.take()
         {

@@ -6,7 +6,7 @@
 //! 2. An [`engine`] moves bytes between sockets and a [`worker`], turn by turn. It knows descriptors and nothing of the
 //!    protocol.
 //! 3. The [`worker`] keeps a [`connection`] per client, decodes requests in place ([`resp::decode`]), and executes them
-//!    in batches.
+//!    in batches. Where a port is for that, a [`tls`] session stands before the decoder and behind the replies.
 //! 4. A [`command`] finds its keys in the [`table`], changes them, says what changed, and writes its reply
 //!    ([`resp::encode`]).
 //! 5. Replies wait in outgoing chains ([`buffer::outgoing`]) until the engine sends them.
@@ -28,5 +28,6 @@ pub mod metrics;
 pub mod resp;
 pub mod server;
 pub mod table;
+pub mod tls;
 pub mod tools;
 pub mod worker;

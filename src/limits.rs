@@ -214,6 +214,17 @@ pub const UNAUTHENTICATED_UNSENT: usize = 16 * 1024;
 /// Milliseconds in which a connection has to authenticate where a password is set.
 pub const UNAUTHENTICATED_MS: u64 = 10_000;
 
+/// Bytes of a TLS connection before its handshake is done: a client's chain of certificates has a few thousand.
+pub const TLS_HANDSHAKE_BYTES: usize = 64 * 1024;
+
+/// Plain text that is decrypted before it is worked off, one record above which there may be: what a block has, however small
+/// its records are.
+pub const TLS_PLAIN_BYTES: usize = 16 * 1024;
+
+/// Ciphertext of one send, more or less: four records at their longest, so that what is encrypted is still in the cache when
+/// the kernel copies it.
+pub const TLS_SEND_BYTES: usize = 64 * 1024;
+
 /// Messages that wait in a worker's mailbox. Full is answered with an error to whoever asked.
 pub const MAILBOX: usize = 1024;
 
@@ -238,8 +249,8 @@ pub const MONITOR_BACKLOG_BYTES: usize = 32 * 1024 * 1024;
 /// worker's come late.
 pub const MONITOR_PATIENCE_MS: u64 = 1_000;
 
-/// Listening sockets: addresses of `bind` and the Unix socket.
-pub const LISTENERS: usize = 32;
+/// Listening sockets: addresses of `bind`, for `port` and `tls-port` each, and the Unix socket.
+pub const LISTENERS: usize = 33;
 
 /// Milliseconds of silence after which a connection is no longer read from while the server drains.
 pub const DRAIN_SILENCE_MS: u64 = 50;

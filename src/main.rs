@@ -16,12 +16,7 @@ fn main() -> ExitCode {
     }
     let exit = match Config::from_args(args) {
         Ok(Invocation::Run(config)) => run(*config),
-        Ok(Invocation::CheckOnly(config)) => {
-            for warning in &config.warnings {
-                complain(warning);
-            }
-            print("configuration is fine\n")
-        }
+        Ok(Invocation::CheckOnly(config)) => check(&config),
         Ok(Invocation::Print(text)) => print(&text),
         Err(error) => {
             complain(&error.to_string());
@@ -43,6 +38,20 @@ fn run_tool(args: &[OsString]) -> Option<Exit> {
         },
         |()| Exit::Ok,
     ))
+}
+
+/// Says whether a server would start with this configuration, as far as that can be told without starting one.
+fn check(config: &Config) -> Exit {
+    for warning in &config.warnings {
+        complain(warning);
+    }
+    match server::check(config) {
+        Ok(_) => print("configuration is fine\n"),
+        Err(error) => {
+            complain(&error.to_string());
+            Exit::Usage
+        }
+    }
 }
 
 /// Serves until told to stop.

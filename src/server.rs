@@ -4,6 +4,7 @@
 //! its own; the first one has the listeners and deals connections out to whichever serves the fewest, which
 //! keeps workers even at a handful of connections, as hashing over sockets with `SO_REUSEPORT` does not.
 
+mod certificates;
 mod figures;
 mod idle;
 #[cfg(feature = "uring")]
@@ -21,7 +22,7 @@ mod users;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -35,11 +36,12 @@ use crate::buffer::trim;
 use crate::clock::Clock;
 use crate::command::Now;
 use crate::config::{Config, EngineChoice, Exit, ForcedRung, ReceiveMode};
-use crate::engine::{self, Choice, Kind, Rung, Setup, Supply, Wanted};
+use crate::engine::{self, Choice, Kind, Rung, Seat, Setup, Supply, Wanted};
 use crate::limits;
 use crate::logging;
 use crate::metrics::process::Process;
 use crate::table::Table;
+use crate::tls::Profile;
 use crate::worker::{Bell, Identity, Message, Post, Shared, Worker};
 
 use figures::Figures;
@@ -90,7 +92,10 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     let server = Server::launch(config, Some(Box::new(stopper)))?;
     let signal = loop {
         match signals.wait() {
-            Ok(Signal::SIGHUP) => open_log_anew(),
+            Ok(Signal::SIGHUP) => {
+                open_log_anew();
+                server.reload_certificates();
+            }
             Ok(signal) => break signal,
             // Something else woke us, such as the end of the ring that was built to see whether one can be.
             Err(Errno::EINTR) => {}
@@ -101,6 +106,13 @@ pub fn run(config: Config) -> Result<(), ServerError> {
     server.stop();
     log::warn!("bye");
     Ok(())
+}
+
+/// Looks at what the configuration names as a start does, and starts nothing.
+pub fn check(config: &Config) -> Result<Option<Profile>, ServerError> {
+    figures::token_of(config)?;
+    users::of(config)?;
+    certificates::profile(config).map_err(|refusal| ServerError::new(refusal.to_string()))
 }
 
 /// Lets go of a log file that was moved away.
@@ -133,6 +145,7 @@ pub struct Server {
     listeners: Listeners,
     keeper: Option<Keeper>,
     snapshots: Option<Snapshots>,
+    directives: Arc<settings::Directives>,
     figures: Arc<Figures>,
     admin: Option<Admin>,
     clock: Clock,
@@ -156,6 +169,7 @@ impl Server {
         raise_open_files(&mut config);
         let token = figures::token_of(&config)?;
         let clock = Clock::system();
+        let tls = check(&config)?;
         // Before anything listens: another server may have the directory.
         let data = if config.appendonly { Some(persistence::Data::open(&config, &clock)?) } else { None };
         let (listeners, sockets) = listen::listen(&config)?;
@@ -169,7 +183,7 @@ impl Server {
             inboxes.push((bell, mail));
         }
         let identity = identity(&config, engine, &clock);
-        let directives = Arc::new(settings::Directives::new(config, token)?);
+        let directives = Arc::new(settings::Directives::new(config, token, tls)?);
         let settings = Box::new(Arc::clone(&directives));
         let shared = Shared::new(Table::new(), settings, posts.into_boxed_slice(), identity);
         let shared = Arc::new(shared);
@@ -181,24 +195,8 @@ impl Server {
         // Before the data is read: that may take long, and is to be seen.
         let (admin, at) = figures::publish(&figures, doors)?;
         let (end, ended) = channel();
-        let mut sockets = Some(sockets);
-        let mut threads = Vec::new();
-        for (id, (seat, (bell, mail))) in seats.into_iter().zip(inboxes).enumerate() {
-            let setup = Setup { listeners: sockets.take().unwrap_or_default(), bell };
-            let (shared, clock, end) = (Arc::clone(&shared), clock.clone(), end.clone());
-            let body = move || {
-                let worker = Worker::new(shared, id, clock, mail);
-                if let Err(error) = seat.run(setup, worker) {
-                    log::error!("worker {id} cannot go on: engine {}: {error}", engine.name());
-                    std::process::exit(1);
-                }
-                // Nobody waits for this only if the server is being dropped.
-                let _ = end.send(id);
-            };
-            let thread = thread::Builder::new().name(format!("worker-{id}")).spawn(body);
-            threads
-                .push(thread.map_err(|error| ServerError::new(format!("cannot start a thread: {error}")))?);
-        }
+        let seats = seats.into_iter().zip(inboxes);
+        let threads = start_workers(&shared, &clock, engine, (seats, sockets), &end)?;
         let (keeper, snapshots) =
             data.map(|data| data.on(engine).load(&shared, &directives, &clock)).transpose()?.unzip();
         shared.set_loading(false);
@@ -216,6 +214,7 @@ impl Server {
             listeners,
             keeper,
             snapshots,
+            directives,
             figures,
             admin,
             clock,
@@ -261,6 +260,14 @@ impl Server {
         self.listeners.remove_files();
     }
 
+    /// Reads certificates and keys anew, for new connections.
+    fn reload_certificates(&self) {
+        if self.directives.reload_certificates() {
+            self.tell(|| Message::ConfigChanged);
+            log::info!("received SIGHUP, certificates and keys are read anew");
+        }
+    }
+
     /// What the workers share, for tests in the same process.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -275,6 +282,37 @@ impl Server {
             }
         }
     }
+}
+
+/// What tells a worker that it has mail, and the mail.
+type Inbox = (OwnedFd, Receiver<Message>);
+
+/// Starts a thread for each worker; the first one gets the listening sockets. Each says so when it has ended.
+fn start_workers(
+    shared: &Arc<Shared>,
+    clock: &Clock,
+    engine: engine::Engine,
+    (seats, sockets): (impl Iterator<Item = (Seat, Inbox)>, Vec<OwnedFd>),
+    end: &Sender<usize>,
+) -> Result<Vec<thread::JoinHandle<()>>, ServerError> {
+    let mut sockets = Some(sockets);
+    let mut threads = Vec::new();
+    for (id, (seat, (bell, mail))) in seats.enumerate() {
+        let setup = Setup { listeners: sockets.take().unwrap_or_default(), bell };
+        let (shared, clock, end) = (Arc::clone(shared), clock.clone(), end.clone());
+        let body = move || {
+            let worker = Worker::new(shared, id, clock, mail);
+            if let Err(error) = seat.run(setup, worker) {
+                log::error!("worker {id} cannot go on: engine {}: {error}", engine.name());
+                std::process::exit(1);
+            }
+            // Nobody waits for this only if the server is being dropped.
+            let _ = end.send(id);
+        };
+        let thread = thread::Builder::new().name(format!("worker-{id}")).spawn(body);
+        threads.push(thread.map_err(|error| ServerError::new(format!("cannot start a thread: {error}")))?);
+    }
+    Ok(threads)
 }
 
 /// Says in one event what the server is.
@@ -404,7 +442,7 @@ fn identity(config: &Config, engine: engine::Engine, clock: &Clock) -> Identity 
         startup_bytes: Process::read().anonymous,
         executable: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
         process: std::process::id(),
-        port: config.port,
+        port: if config.port == 0 { config.tls.port } else { config.port },
         config_file: config.file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
         engine: engine.name(),
         rung: engine.rung().to_owned(),

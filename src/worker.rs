@@ -25,12 +25,14 @@ mod refusals;
 mod safe;
 mod saving;
 mod scribe;
+mod secured;
 mod strangers;
 mod stream;
 mod strikes;
 #[cfg(all(test, not(model)))]
 mod tests;
 mod timing;
+mod traffic;
 mod upkeep;
 mod users;
 mod watch;
@@ -43,7 +45,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::buffer::outgoing::{Mark, OutPool};
+use crate::buffer::outgoing::OutPool;
 use crate::clock::Clock;
 use crate::command::session::Session;
 use crate::connection::{Client, Connection, Peer, Phase, Spare, Wants};
@@ -51,6 +53,7 @@ use crate::limits::{self, Limits};
 use crate::metrics::busiest::Vote;
 use crate::table::Sweep;
 use crate::table::effect::Lsn;
+use crate::tls::Profile;
 
 pub use admission::TOO_MANY;
 use batch::Batch;
@@ -124,6 +127,10 @@ pub struct Worker {
     connections: Slab<Connection>,
     generation: u32,
     limits: Limits,
+    /// What new connections to the port for that are encrypted with.
+    profile: Option<Profile>,
+    /// Where their bytes are decrypted to; empty between calls.
+    plain: Vec<u8>,
     batch: Batch,
     pool: OutPool,
     spare: Spare,
@@ -198,6 +205,8 @@ impl Worker {
             batch: Batch::new(&shared.table),
             timing: Timing::new(clock.clone(), &limits),
             monitoring: Monitoring::new(clock.clone(), shared.posts.len()),
+            profile: shared.settings.tls(),
+            plain: Vec::new(),
             shared,
             id,
             clock,
@@ -303,13 +312,14 @@ impl Worker {
         let session = Session::new(self.shared.client_id(), &self.shared.users);
         let is_stranger = !session.authenticated;
         let client = Client { peer, fd, since_ms: self.now_ms, active_ms: self.now_ms, last_command: None };
-        let connection = Connection::new(session, client, self.generation);
+        let mut connection = Connection::new(session, client, self.generation);
+        let is_encrypted = self.encrypt(&mut connection);
         self.counts.connections += 1;
         let slot = self.connections.insert(connection);
         self.slots = self.slots.max(slot + 1);
         let slot = u32::try_from(slot).expect("connections are counted in descriptors, which fit 31 bits");
         let token = Token { slot, generation: self.generation };
-        if is_stranger {
+        if is_stranger || is_encrypted {
             self.expect_password(token);
         }
         self.list(token);
@@ -366,97 +376,6 @@ impl Worker {
         self.check_idle();
         self.check_table();
         self.check_drain();
-    }
-
-    /// Bytes arrived. They are the engine's block, ours until this returns.
-    pub fn handle_bytes(&mut self, token: Token, bytes: &mut [u8]) {
-        self.counts.bytes_in += bytes.len() as u64;
-        let now_ms = self.now_ms;
-        let Some(connection) = self.get(token) else { return };
-        match connection.phase {
-            Phase::Open => {}
-            Phase::Finishing | Phase::Lingering => {
-                connection.drained =
-                    connection.drained.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-                return self.settle(token);
-            }
-            Phase::Closing => return,
-        }
-        connection.client.active_ms = now_ms;
-        let bytes = connection.transform(bytes);
-        if connection.input.is_empty() && connection.runnable() {
-            let used = self.execute(token, bytes);
-            self.keep(token, &bytes[used..]);
-        } else {
-            self.keep(token, bytes);
-            self.resume(token);
-        }
-        if self.begin_stream(token.slot as usize) {
-            self.resume(token);
-        }
-        self.bound_stranger(token);
-        self.settle(token);
-    }
-
-    /// The client has sent its last byte; it may still read.
-    pub fn handle_end(&mut self, token: Token) {
-        if let Some(connection) = self.get(token) {
-            connection.eof = true;
-            self.check_waiting();
-            self.check_saved();
-            self.settle(token);
-        }
-    }
-
-    /// The connection is broken: nothing can be received or sent any more.
-    pub fn handle_broken(&mut self, token: Token) {
-        if let Some(connection) = self.get(token) {
-            connection.eof = true;
-            connection.phase = Phase::Closing;
-            self.list(token);
-        }
-    }
-
-    /// A send is over, `bytes` have left (0 = it failed or was cancelled; the engine then says so).
-    pub fn handle_sent(&mut self, token: Token, bytes: usize) {
-        self.counts.bytes_out += bytes as u64;
-        self.counts.sends += 1;
-        let (now_ms, slot) = (self.now_ms, token.slot as usize);
-        let Some(connection) = self.connections.get_mut(slot).filter(|it| it.generation == token.generation)
-        else {
-            return;
-        };
-        connection.sent(bytes, now_ms, &mut self.pool);
-        if connection.phase == Phase::Open
-            && !connection.eof
-            && !connection.stalled
-            && connection.unsent() == 0
-        {
-            // The usual: everything has left, and nothing new is wanted.
-            return;
-        }
-        if connection.stalled && connection.unsent() <= connection.soft_mark() {
-            // Its entry on the list of stalled connections is dropped when it is come across.
-            connection.stalled = false;
-            self.resume(token);
-        }
-        self.settle(token);
-    }
-
-    /// The next bytes to send on a connection. They stay where they are until [`Worker::handle_sent`].
-    pub fn start_send(&mut self, token: Token) -> Option<Unsent<'_>> {
-        let slot = token.slot as usize;
-        let connection = self.connections.get_mut(slot).filter(|it| it.generation == token.generation)?;
-        // A monitor is shown lines when nothing else wakes the engine.
-        let busy = connection.phase != Phase::Open
-            || connection.eof
-            || connection.stalled
-            || connection.session.monitors;
-        let unsent = connection.unsent();
-        let (timing, meters, mut now) = (&self.timing, &self.shared.posts[self.id].meters, None);
-        let mut told = |mark: Mark| timing.replied(meters, &mark, &mut now);
-        let bytes = connection.outgoing.as_mut()?.start_send(&mut self.pool, &mut told)?;
-        Some(Unsent { bytes, last: !busy && bytes.len() == unsent })
     }
 
     /// The next connection whose wants may have changed since it was named last.
@@ -556,6 +475,7 @@ impl Worker {
 
     fn reload(&mut self) {
         self.limits = self.shared.settings.limits();
+        self.profile = self.shared.settings.tls();
         self.timing.obey(&self.limits);
         self.check_users();
         self.account_for_all();

@@ -45,7 +45,8 @@ fn run_many(bench: &mut Bench) {
         let name = format!("turn::{command} of {MANY} keys, a key");
         if bench.wants(&name) {
             let arguments = MANY * if delta.is_empty() { 1 } else { 2 };
-            let mut request = format!("*{}\r\n${}\r\n{command}\r\n", arguments + 1, command.len()).into_bytes();
+            let mut request =
+                format!("*{}\r\n${}\r\n{command}\r\n", arguments + 1, command.len()).into_bytes();
             for key in shuffled(MANY) {
                 let key = FIRST + key;
                 request.extend(format!("$14\r\ncounter:{key}\r\n{delta}").into_bytes());

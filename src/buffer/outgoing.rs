@@ -131,25 +131,54 @@ impl Outgoing {
     /// The next bytes to send, which from now on stay where they are until [`Outgoing::sent`]. `None`: nothing
     /// to send, or a send is in flight. Tells of the marks of all replies that end there.
     pub fn start_send(&mut self, pool: &mut OutPool, told: &mut dyn FnMut(Mark)) -> Option<&[u8]> {
-        if self.in_flight {
+        if self.in_flight || !self.has_front(pool) {
             return None;
         }
+        self.in_flight = true;
+        let front = self.queue.front().expect("it was looked at").bytes().len();
+        self.tell(front - self.sent, told);
+        self.queue.front().map(|front| &front.bytes()[self.sent..])
+    }
+
+    /// Has `take` look at the next bytes, `most` of them at most, and takes them off: they leave in another form. Tells of
+    /// marks likewise. False: there are none.
+    pub fn pass_on(
+        &mut self,
+        most: usize,
+        pool: &mut OutPool,
+        told: &mut dyn FnMut(Mark),
+        take: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        if self.in_flight || most == 0 || !self.has_front(pool) {
+            return false;
+        }
+        let front = self.queue.front().expect("it was looked at").bytes();
+        let bytes = &front[self.sent..front.len().min(self.sent + most)];
+        let given = bytes.len();
+        take(bytes);
+        self.tell(given, told);
+        self.in_flight = true;
+        self.sent(given, pool);
+        true
+    }
+
+    /// Whether the queue has bytes, after the tail was put into it where it was empty.
+    fn has_front(&mut self, pool: &mut OutPool) -> bool {
         if self.queue.is_empty() {
-            if self.tail.is_empty() {
-                return None;
-            }
             let (block, mut spiller) = self.writer(pool);
             spiller.spill(block);
         }
-        self.in_flight = true;
-        let front = self.queue.front().expect("the queue was empty and the tail was put into it");
-        let bytes = &front.bytes()[self.sent..];
-        let given = self.left + bytes.len() as u64;
+        !self.queue.is_empty()
+    }
+
+    /// The next `bytes` are given away: tells of the replies that end in them.
+    #[inline]
+    fn tell(&mut self, bytes: usize, told: &mut dyn FnMut(Mark)) {
+        let given = self.left + bytes as u64;
         while let Some(mark) = self.marks.front().copied().filter(|mark| mark.end <= given) {
             self.marks.pop_front();
             told(mark);
         }
-        Some(bytes)
     }
 
     /// The send in flight is over: `bytes` have left.
@@ -362,6 +391,30 @@ mod tests {
             chain.sent(sent, &mut pool);
         }
         assert_eq!(kinds(&told), [(3, 1, 100), (3, 1, 200)]);
+        pool.give(chain);
+    }
+
+    #[test]
+    fn replies_that_leave_in_another_form_are_passed_on_in_order() {
+        let mut pool = OutPool::default();
+        let mut chain = pool.take();
+        let value = vec![b'x'; 3 * limits::OUT_BLOCK_BYTES];
+        for (kind, bytes) in [(1, b"first".as_slice()), (2, &value), (3, b"last")] {
+            let (block, mut spiller) = chain.writer(&mut pool);
+            Encoder::new(block, &mut spiller, Protocol::Resp2).bulk(bytes);
+            chain.mark(kind, 100);
+        }
+        let (mut passed, mut told) = (Vec::new(), Vec::new());
+        assert!(!chain.pass_on(0, &mut pool, &mut |_| {}, &mut |_| panic!("there is no room")));
+        while chain.pass_on(1000, &mut pool, &mut |mark| told.push(mark), &mut |bytes| {
+            assert!(bytes.len() <= 1000);
+            passed.extend_from_slice(bytes);
+        }) {}
+        assert!(
+            passed.starts_with(b"$5\r\nfirst\r\n$49152\r\nxxx") && passed.ends_with(b"xxx\r\n$4\r\nlast\r\n")
+        );
+        assert_eq!(kinds(&told), [(1, 1, 100), (2, 1, 100), (3, 1, 100)]);
+        assert_eq!((chain.unsent(), chain.in_flight()), (0, false));
         pool.give(chain);
     }
 

@@ -186,6 +186,10 @@ pub struct Refusals {
     pub denied_commands: u64,
     /// The user may not touch one of the keys.
     pub denied_keys: u64,
+    /// TLS handshakes that failed, or were not done in time.
+    pub tls_handshakes: u64,
+    /// TLS sessions that broke after their handshake.
+    pub tls_sessions: u64,
     /// Requests that named no command.
     pub unknown_commands: u64,
     /// Requests with a wrong number of arguments.
@@ -481,6 +485,8 @@ fn refusals(text: &mut Text<'_>) {
         ("unaccepted", refused.unaccepted),
         ("refused_command", refused.denied_commands),
         ("refused_key", refused.denied_keys),
+        ("refused_tls_handshake", refused.tls_handshakes),
+        ("refused_tls_session", refused.tls_sessions),
         ("refused_unknown_command", refused.unknown_commands),
         ("refused_arity", refused.wrong_arities),
         ("refused_long_key", refused.long_keys),

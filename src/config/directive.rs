@@ -96,7 +96,7 @@ impl Directive {
 
     /// Whether the value must not be shown to whoever reads the log.
     pub(super) fn is_secret(&self) -> bool {
-        matches!(self.name, "requirepass" | "admin-token" | "user")
+        matches!(self.name, "requirepass" | "admin-token" | "tls-key-file-pass" | "user")
     }
 }
 

@@ -33,8 +33,6 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     REFUSALS.iter().map(|refusal| refusal.name).chain(INERT.iter().copied())
 }
 
-const NO_TLS: &str =
-    "this version does not speak TLS; terminate it in front of the server, and set tls-port 0";
 const NO_REPLICA: &str = "this version does not replicate; remove the line";
 const NO_WAITING: &str = "this version does not replicate, so no write could be accepted; set 0";
 
@@ -58,7 +56,6 @@ const REFUSALS: &[Refusal] = &[
     Refusal { name: "slaveof", harmless: &["no one", ""], reason: NO_REPLICA },
     Refusal { name: "min-replicas-to-write", harmless: &["0"], reason: NO_WAITING },
     Refusal { name: "min-slaves-to-write", harmless: &["0"], reason: NO_WAITING },
-    Refusal { name: "tls-port", harmless: &["0"], reason: NO_TLS },
     Refusal {
         name: "rename-command",
         harmless: &[],
@@ -216,10 +213,6 @@ const INERT: &[&str] = &[
     "syslog-enabled",
     "syslog-facility",
     "syslog-ident",
-    "tls-auth-clients",
-    "tls-ca-cert-dir",
-    "tls-ca-cert-file",
-    "tls-cert-file",
     "tls-ciphers",
     "tls-ciphersuites",
     "tls-client-cert-file",
@@ -227,14 +220,9 @@ const INERT: &[&str] = &[
     "tls-client-key-file-pass",
     "tls-cluster",
     "tls-dh-params-file",
-    "tls-key-file",
-    "tls-key-file-pass",
     "tls-prefer-server-ciphers",
-    "tls-protocols",
     "tls-replication",
-    "tls-session-cache-size",
     "tls-session-cache-timeout",
-    "tls-session-caching",
     "tracking-table-max-keys",
     "zset-max-listpack-entries",
     "zset-max-listpack-value",
@@ -254,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_changes_nothing_is_accepted() {
-        for line in ["hz 10", "daemonize no", "replicaof NO ONE", "tls-port 0", "io-threads 4"] {
+        for line in ["hz 10", "daemonize no", "replicaof NO ONE", "tls-ciphers DEFAULT", "io-threads 4"] {
             assert_eq!(verdict(line), Some(Verdict::Inert), "{line}");
         }
     }
@@ -264,7 +252,6 @@ mod tests {
         for line in [
             "daemonize yes",
             "replicaof 10.0.0.1 6379",
-            "tls-port 6380",
             "rename-command CONFIG hidden",
             "cluster-enabled yes",
             "supervised systemd",

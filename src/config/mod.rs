@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 mod arguments;
 mod directive;
+mod encryption;
 mod error;
 mod foreign;
 mod kind;
@@ -25,6 +26,7 @@ mod words;
 mod tests;
 
 pub use arguments::Exit;
+pub use encryption::{AuthClients, Encryption, Protocols};
 pub use error::{ConfigError, Origin, SetError};
 pub use kind::{
     AdminPort, Bind, DebugCommand, EngineChoice, EvictionPolicy, ForcedRung, Fsync, LogFormat, LogLevel,
@@ -60,6 +62,8 @@ pub struct Config {
     pub unixsocket: Option<PathBuf>,
     /// Permission bits of the Unix socket, 0 = as the umask leaves them.
     pub unixsocketperm: u32,
+    /// Encrypted connections.
+    pub tls: Encryption,
     /// Port of the admin interface.
     pub admin_port: AdminPort,
     /// Addresses of that port; none: not listened on.
@@ -159,6 +163,7 @@ impl Default for Config {
             bind: Bind::loopback(),
             unixsocket: None,
             unixsocketperm: 0,
+            tls: Encryption::default(),
             admin_port: AdminPort::DEFAULT,
             admin_bind: Bind::loopback(),
             admin_token: Password::default(),
@@ -413,8 +418,13 @@ impl Config {
 
     /// Refuses a server that nobody could reach.
     fn listens_somewhere(&self) -> Result<(), ConfigError> {
-        if self.unixsocket.is_none() && (self.port == 0 || self.bind.is_empty()) {
-            let reason = "nothing to listen on: set port and bind, or unixsocket";
+        let has_port = self.port != 0 || self.tls.port != 0;
+        if self.unixsocket.is_none() && (!has_port || self.bind.is_empty()) {
+            let reason = "nothing to listen on: set port or tls-port, and bind, or unixsocket";
+            return Err(ConfigError::Usage(reason.to_owned()));
+        }
+        if self.port != 0 && self.port == self.tls.port {
+            let reason = "port and tls-port are the same: give each its own, or set port 0";
             return Err(ConfigError::Usage(reason.to_owned()));
         }
         Ok(())

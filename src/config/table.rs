@@ -1,7 +1,6 @@
 //! The directives, one description each: the file, the command line, `--help`, `CONFIG GET` and `CONFIG SET` all
 //! answer from here. Knows the fields of [`Config`] and nothing about where words come from.
 
-use super::Config;
 use super::directive::Change::{Immutable, Live, Protected};
 use super::directive::Write::{Lines, Many, One};
 use super::directive::{Directive, Section};
@@ -10,6 +9,7 @@ use super::kind::{
     ReceiveMode, SavePoint, Share, percentiles,
 };
 use super::value::{Fault, choice, choice_name, integer, memory, octal, yes_no, yes_no_name};
+use super::{Config, encryption};
 use crate::limits::VALUE_BYTES;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,7 @@ const GIB: u64 = 1 << 30;
 /// All directives by subject.
 pub(super) static SECTIONS: &[Section] = &[
     Section { title: "Network", directives: NETWORK },
+    Section { title: "TLS", directives: encryption::DIRECTIVES },
     Section { title: "Admin interface", directives: ADMIN },
     Section { title: "Clients", directives: CLIENTS },
     Section { title: "Security", directives: super::security::SECURITY },

@@ -254,6 +254,8 @@ fn refusals(counts: &Counts) -> Vec<(&'static str, u64)> {
         ("denied_key", counts.denied_keys),
         ("unaccepted", counts.unaccepted),
         ("clients_memory", counts.evicted_clients),
+        ("tls_handshake", counts.tls_handshakes),
+        ("tls_session", counts.tls_sessions),
         ("unknown_command", counts.unknown_commands),
         ("arity", counts.wrong_arities),
         ("long_key", counts.long_keys),

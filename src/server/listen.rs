@@ -43,18 +43,18 @@ impl Listeners {
 pub(super) fn listen(config: &Config) -> Result<(Listeners, Vec<OwnedFd>), ServerError> {
     let mut listeners = Listeners { names: Vec::new(), file: None };
     let mut sockets = Vec::new();
-    if config.port != 0 {
-        for wanted in &config.bind {
-            let address = SocketAddr::new(wanted.ip, config.port);
+    for (directive, port, mark) in [("port", config.port, ""), ("tls-port", config.tls.port, " (TLS)")] {
+        for wanted in config.bind.iter().filter(|_| port != 0) {
+            let address = SocketAddr::new(wanted.ip, port);
             match tcp(address, config) {
                 Ok(socket) => {
                     sockets.push(socket);
-                    listeners.names.push(address.to_string());
+                    listeners.names.push(format!("{address}{mark}"));
                 }
                 Err(errno) if wanted.optional && is_missing(errno) => {
                     log::info!("not listening on {address}: this machine has no such address");
                 }
-                Err(errno) => return Err(refused(&address.to_string(), errno)),
+                Err(errno) => return Err(refused_for(directive, "bind", &address.to_string(), errno)),
             }
         }
     }
@@ -64,7 +64,9 @@ pub(super) fn listen(config: &Config) -> Result<(Listeners, Vec<OwnedFd>), Serve
         listeners.file = Some(path.clone());
     }
     if sockets.is_empty() {
-        return Err(ServerError::new("nothing to listen on: port is 0 and no unixsocket is given"));
+        return Err(ServerError::new(
+            "nothing to listen on: port and tls-port are 0 and no unixsocket is given",
+        ));
     }
     Ok((listeners, sockets))
 }

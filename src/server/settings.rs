@@ -4,19 +4,22 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use nix::errno::Errno;
 
-use super::{ServerError, users};
+use super::{ServerError, certificates, users};
 use crate::admin::Access;
 use crate::command::acl::Users;
 use crate::command::{ConfigError, RewriteError};
 use crate::config::{Config, Password, SetError};
 use crate::limits::Limits;
 use crate::logging;
+use crate::tls::{Profile, Refusal};
 use crate::worker::Settings;
 
 /// The configuration, shared.
 #[derive(Debug)]
 pub(super) struct Directives {
     config: RwLock<Config>,
+    /// What new connections to the port for that are encrypted with; goes with the configuration.
+    tls: RwLock<Option<Profile>>,
     /// What readers of figures must give; perhaps out of a file, so that it is not among the directives.
     token: Password,
     users: Arc<Users>,
@@ -25,9 +28,29 @@ pub(super) struct Directives {
 }
 
 impl Directives {
-    pub(super) fn new(config: Config, token: Password) -> Result<Self, ServerError> {
+    pub(super) fn new(config: Config, token: Password, tls: Option<Profile>) -> Result<Self, ServerError> {
         let users = Arc::new(users::of(&config)?);
-        Ok(Self { config: RwLock::new(config), token, users, file: Mutex::new(()) })
+        let (config, tls) = (RwLock::new(config), RwLock::new(tls));
+        Ok(Self { config, tls, token, users, file: Mutex::new(()) })
+    }
+
+    /// Reads certificates and keys anew. True: there are such, and workers are to be told. What cannot be read stays as it was.
+    pub(super) fn reload_certificates(&self) -> bool {
+        match self.read(certificates::profile) {
+            Ok(None) => false,
+            Ok(profile) => {
+                self.set_tls(profile);
+                true
+            }
+            Err(refusal) => {
+                log::warn!("received SIGHUP, and the certificates stay as they were: {refusal}");
+                false
+            }
+        }
+    }
+
+    fn set_tls(&self, profile: Option<Profile>) {
+        *self.tls.write().expect("no holder of this lock panics") = profile;
     }
 
     /// When a snapshot is to be taken.
@@ -80,6 +103,11 @@ impl Settings for Arc<Directives> {
         // Held over reading and writing: of two clients at once, neither undoes the other's change.
         let mut config = self.config.write().expect("no holder of this lock panics");
         let changed = config.set(pairs).map_err(refusal)?;
+        if certificates::concerns(pairs) {
+            let failed =
+                |refusal: Refusal| ConfigError::Invalid(refusal.directive.to_owned(), refusal.reason);
+            self.set_tls(certificates::profile(&changed).map_err(failed)?);
+        }
         for warning in &changed.warnings {
             log::warn!("{warning}");
         }
@@ -118,6 +146,10 @@ impl Settings for Arc<Directives> {
 
     fn users(&self) -> Arc<Users> {
         Arc::clone(&self.users)
+    }
+
+    fn tls(&self) -> Option<Profile> {
+        self.tls.read().expect("no holder of this lock panics").clone()
     }
 
     fn load_users(&self) -> Option<Result<(), String>> {

@@ -36,7 +36,7 @@ fn watched(config: Config, talk: impl FnOnce(&mut TcpStream)) -> Seen {
     let (post, mail) = Post::new(handle);
     let clock = Clock::system();
     let identity = identity(&config, engine, &clock);
-    let settings = settings::Directives::new(config, Password::default());
+    let settings = settings::Directives::new(config, Password::default(), None);
     let settings = Box::new(Arc::new(settings.expect("there are no users")));
     let shared = Arc::new(Shared::new(Table::new(), settings, Box::new([post]), identity));
     let seat = seats.into_iter().next().expect("one worker was asked for");

@@ -20,14 +20,14 @@ impl Worker {
     pub fn admit(&mut self, peer: &Peer) -> Admission {
         if !peer.is_local() && self.is_open_to_all() {
             self.counts.denied += 1;
-            return Admission::Refused(DENIED);
+            return self.refused(peer, DENIED);
         }
         // Relaxed: a count; being off by the connections accepted at this very moment by nobody else is exact,
         // since one worker accepts.
         let connected = self.shared.connected.load(Ordering::Relaxed);
         if connected >= self.limits.max_clients {
             self.counts.rejected += 1;
-            return Admission::Refused(TOO_MANY);
+            return self.refused(peer, TOO_MANY);
         }
         self.shared.connected.fetch_add(1, Ordering::Relaxed);
         let load = |id: &usize| (self.shared.posts[*id].connections.load(Ordering::Relaxed), *id != self.id);
@@ -47,6 +47,11 @@ impl Worker {
                  `ulimit -n` or LimitNOFILE=, above maxclients)"
             );
         }
+    }
+
+    /// Says nothing to a client that expects TLS: it could not read it.
+    fn refused(&self, peer: &Peer, reply: &'static [u8]) -> Admission {
+        Admission::Refused(if self.profile_for(peer).is_some() { b"" } else { reply })
     }
 
     /// Hands an accepted connection to the worker it was admitted to. `Err`: its mailbox is full; open it here.

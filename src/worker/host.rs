@@ -310,6 +310,8 @@ fn refusals(counts: &Counts) -> Refusals {
         evicted_clients: counts.evicted_clients,
         denied_commands: counts.denied_commands,
         denied_keys: counts.denied_keys,
+        tls_handshakes: counts.tls_handshakes,
+        tls_sessions: counts.tls_sessions,
         unknown_commands: counts.unknown_commands,
         wrong_arities: counts.wrong_arities,
         long_keys: counts.long_keys,

@@ -16,6 +16,7 @@ use crate::metrics::meters::{Baseline, Meters, Reading};
 use crate::resp::codes::Codes;
 use crate::table::Table;
 use crate::table::effect::Lsn;
+use crate::tls::Profile;
 
 use super::journaling::Journal;
 use super::monitor::{Executed, Feed};
@@ -91,6 +92,10 @@ pub trait Settings: Send + Sync {
     fn load_users(&self) -> Option<Result<(), String>>;
     /// Writes the users into their file, likewise.
     fn save_users(&self) -> Option<Result<(), String>>;
+    /// What connections to the port for that are encrypted with from now on. `None`: there is no such port.
+    fn tls(&self) -> Option<Profile> {
+        None
+    }
 }
 
 /// Rings a worker's bell: makes its engine return from waiting. The engine's side provides it.
@@ -289,6 +294,10 @@ stats! {
     denied_commands,
     /// Requests refused because their user may not touch one of the keys.
     denied_keys,
+    /// TLS handshakes that failed, or were not done in time.
+    tls_handshakes,
+    /// TLS sessions that broke after their handshake.
+    tls_sessions,
     /// Requests that named no command.
     unknown_commands,
     /// Requests with a number of arguments that their command does not take.

@@ -39,9 +39,9 @@ impl Worker {
         if let Some((until, _)) = self.lingering.front() {
             at_most(until.saturating_sub(self.now_ms) + 1);
         }
-        // Those that have authenticated or gone meanwhile are not waited for.
+        // Those that are known or gone meanwhile are not waited for.
         while let Some(&(until, token)) = self.strangers.front() {
-            if self.get(token).is_some_and(|connection| !connection.session.authenticated) {
+            if self.get(token).is_some_and(|connection| connection.is_stranger()) {
                 at_most(until.saturating_sub(self.now_ms));
                 break;
             }

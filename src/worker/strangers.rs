@@ -1,5 +1,5 @@
-//! Connections that have not authenticated where a password is set: how much they may say, how much they are told, and
-//! for how long.
+//! Connections that have not authenticated where a password is set, or whose TLS handshake is not done: how much they may say,
+//! how much they are told, and for how long.
 
 use super::{Token, Worker};
 use crate::connection::Phase;
@@ -17,7 +17,11 @@ impl Worker {
             && until <= self.now_ms
         {
             self.strangers.pop_front();
-            if let Some(connection) = self.get(token).filter(|it| !it.session.authenticated) {
+            if let Some(connection) = self.get(token).filter(|it| it.is_stranger()) {
+                if connection.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
+                    self.give_up_handshake(token);
+                    continue;
+                }
                 let client = connection.session.id;
                 log::debug!(client; "closing client id={client}: it has not authenticated in time");
                 connection.phase = Phase::Closing;

@@ -1,6 +1,7 @@
 //! The core without sockets: a test plays the engine, and time stands still unless it says otherwise.
 
 mod monitor;
+mod secured;
 mod strangers;
 mod stream;
 
@@ -64,7 +65,7 @@ fn stage(workers: usize, limits: Limits) -> Stage {
     stage_with(workers, Fixed { limits, password: None })
 }
 
-fn stage_with(workers: usize, settings: Fixed) -> Stage {
+fn stage_with(workers: usize, settings: impl Settings + 'static) -> Stage {
     let unix_us = Arc::new(AtomicU64::new(START_US));
     let clock = Clock::virtual_time(Arc::clone(&unix_us));
     let rung = Arc::new(AtomicUsize::new(0));

@@ -31,6 +31,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "table",
             "metrics",
             "logging",
+            "tls",
             "buffer::trim",
             // What it answers `CONFIG SET` with, and the time the process started.
             "command::acl",
@@ -57,6 +58,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "table",
             "journal::record",
             "journal::ring",
+            "tls",
             "metrics",
             "resp",
             "buffer",
@@ -74,6 +76,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "command::Command",
             "command::Parts",
             "table::effect::Lsn",
+            "tls::Tls",
             "limits",
         ],
     ),
@@ -89,12 +92,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("buffer", &["resp::encode", "resp::codes", "limits"]),
     ("resp", &["limits"]),
     ("metrics", &["limits"]),
+    // The state machine, and the files that it is made from.
+    ("tls", &["limits"]),
     ("clock", &["limits"]),
     ("limits", &[]),
 ];
 
 /// The core: protocol, commands and table are told what they need to know of the world.
-const CORE: &[&str] = &["resp", "table", "command", "connection", "journal::record"];
+const CORE: &[&str] = &["resp", "table", "command", "connection", "journal::record", "tls::session"];
 
 /// What the core never names.
 const WORLD: &[&str] = &[

@@ -1,4 +1,7 @@
-"""The redis-py library against a running server: python redis_py.py PORT. Exits non-zero on the first surprise."""
+"""The redis-py library against a running server: python redis_py.py PORT [CA]. Exits non-zero on the first surprise.
+
+With a certificate of an authority, over TLS.
+"""
 
 import sys
 
@@ -172,8 +175,8 @@ def server(client, protocol):
         check("a map", client.execute_command("CONFIG", "GET", "databases"), {"databases": "1"})
 
 
-def session(port, protocol):
-    options = {"port": port, "protocol": protocol, "decode_responses": True, "client_name": "redis-py"}
+def session(port, protocol, tls):
+    options = {"port": port, "protocol": protocol, "decode_responses": True, "client_name": "redis-py", **tls}
     client, other = redis.Redis(**options), redis.Redis(**options)
     client.flushall()
     counters(client)
@@ -187,6 +190,7 @@ def session(port, protocol):
     other.close()
 
 
+encryption = {"ssl": True, "ssl_ca_certs": sys.argv[2]} if len(sys.argv) > 2 else {}
 for protocol in (2, 3):
-    session(int(sys.argv[1]), protocol)
-print(f"redis-py {redis.__version__}: RESP2 and RESP3 sessions passed")
+    session(int(sys.argv[1]), protocol, encryption)
+print(f"redis-py {redis.__version__}: RESP2 and RESP3 sessions passed{' over TLS' if encryption else ''}")

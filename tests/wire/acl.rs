@@ -1,7 +1,10 @@
 //! Who may do what: users, their rules, passwords, the log of denials; and that who guesses is slowed, and nobody else.
 
+use std::os::unix::net::UnixStream;
+
 use crate::client::{Client, request};
 use crate::server::{Engine, Server, wait_until};
+use crate::tls::Secured;
 
 on_every_engine![
     users_are_made_shown_and_removed,
@@ -22,6 +25,7 @@ mod ours {
 
     on_every_engine![
         connections_of_a_removed_user_end,
+        every_command_over_tls_and_the_unix_socket,
         users_live_in_a_file,
         users_live_in_the_configuration,
         a_password_may_come_from_a_file_and_is_never_shown,
@@ -344,48 +348,79 @@ fn a_generated_password_is_random(engine: Engine) {
 /// What an error of `EXEC` begins with.
 const ABORT: &str = "-EXECABORT Transaction discarded because of: ";
 
-/// Each command without a password, with a wrong one, with one that lacks the permission, and with the right one.
 fn every_command_is_for_those_alone_who_may(engine: Engine) {
     let server = Server::start(engine);
-    let mut admin = server.connect();
+    check_every_command(&mut server.connect(), || server.connect());
+}
+
+/// Each command without a password, with a wrong one, with one of a user that lacks the permission, and with the right one.
+fn check_every_command(admin: &mut Client, mut connect: impl FnMut() -> Client) {
+    const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
     admin.ask_words("ACL SETUSER default resetpass >root", "+OK\r\n");
     admin.ask_words("ACL SETUSER none on >p", "+OK\r\n");
+    admin.ask_words("ACL SETUSER all on >p ~* +@all", "+OK\r\n");
     admin.send_words("COMMAND LIST");
-    let listed = String::from_utf8(admin.reply()).expect("as this test made it");
+    let listed = String::from_utf8(admin.reply()).expect("names are ASCII");
     let names: Vec<&str> = listed.lines().filter(|line| !line.starts_with(['*', '$'])).collect();
     assert!(names.len() > 90, "{names:?}");
+    let mut stranger = connect();
+    let mut guesser = connect();
+    guesser.ask_words("AUTH wrong", WRONG);
+    let mut refused = connect();
+    refused.ask_words("AUTH none p", "+OK\r\n");
     // What needs no password is about the connection alone.
     let free = |name: &str| ["auth", "hello", "quit", "reset"].contains(&name) || name.contains('|');
-    let mut stranger = server.connect();
-    let mut refused = as_user(&server, "none", "p");
     for name in names.into_iter().filter(|name| !free(name)) {
-        admin.send(request(&["COMMAND", "INFO", name]));
-        let info = String::from_utf8(admin.reply()).expect("as this test made it");
-        let arity: i64 = info.split("\r\n").nth(4).expect("as this test made it")[1..]
-            .parse()
-            .expect("as this test made it");
-        let mut words = vec![name.to_owned()];
-        words.resize(usize::try_from(arity.abs()).expect("as this test made it"), "1".to_owned());
-        if info.contains(&format!("${}\r\n{name}|", name.len() + 5))
-            || info.contains(&format!("\r\n{name}|help\r\n"))
-        {
-            words = vec![name.to_owned(), "help".to_owned()];
+        let words = shortest(admin, name);
+        let told = |client: &mut Client, text: &str| {
+            client.send(request(&words));
+            let line = client.line();
+            assert!(line == format!("-{text}") || line == format!("{ABORT}{text}"), "{name}: {line}");
+        };
+        told(&mut stranger, "NOAUTH Authentication required.");
+        told(&mut guesser, "NOAUTH Authentication required.");
+        let full = if words.get(1).is_some_and(|word| word == "help") {
+            format!("{name}|help")
+        } else {
+            name.to_owned()
+        };
+        told(&mut refused, &format!("NOPERM this user has no permissions to run the '{full}' command"));
+        // Those end the server, or are followed by more than a reply.
+        if !["shutdown", "monitor"].contains(&name) {
+            let mut permitted = connect();
+            permitted.ask_words("AUTH all p", "+OK\r\n");
+            permitted.send(request(&words));
+            let reply = String::from_utf8_lossy(&permitted.reply()).into_owned();
+            assert!(!reply.contains("NOAUTH") && !reply.contains("NOPERM"), "{name}: {reply}");
         }
-        stranger.send(request(&words));
-        let line = stranger.line();
-        let told = "NOAUTH Authentication required.";
-        assert!(line == format!("-{told}") || line == format!("{ABORT}{told}"), "{name}: {line}");
-        refused.send(request(&words));
-        let expected =
-            if words.len() == 2 && words[1] == "help" { format!("{name}|help") } else { name.to_owned() };
-        let text = format!("NOPERM this user has no permissions to run the '{expected}' command");
-        let line = refused.line();
-        assert!(line == format!("-{text}") || line == format!("{ABORT}{text}"), "{name}: {line}");
     }
-    stranger.ask_words("AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
     stranger.ask_words("PING", "-NOAUTH Authentication required.\r\n");
     stranger.ask_words("AUTH root", "+OK\r\n");
     stranger.ask_words("PING", "+PONG\r\n");
+}
+
+/// The shortest request of a command, or the help of a container.
+fn shortest(admin: &mut Client, name: &str) -> Vec<String> {
+    admin.send(request(&["COMMAND", "INFO", name]));
+    let info = String::from_utf8_lossy(&admin.reply()).into_owned();
+    if info.contains(&format!("\r\n{name}|help\r\n")) {
+        return vec![name.to_owned(), "help".to_owned()];
+    }
+    let arity = info.split("\r\n").nth(4).and_then(|line| line.strip_prefix(':')?.parse::<i64>().ok());
+    let arity = arity.unwrap_or_else(|| panic!("the arity of {name} in {info}")).unsigned_abs();
+    let mut words = vec![name.to_owned()];
+    words.resize(usize::try_from(arity).expect("a small number"), "1".to_owned());
+    words
+}
+
+fn every_command_over_tls_and_the_unix_socket(engine: Engine) {
+    let secured = Secured::start(engine, &["--unixsocket", "s"]);
+    check_every_command(&mut secured.server.connect(), || secured.connect(&rustls::version::TLS13));
+    let secured = Secured::start(engine, &["--unixsocket", "s"]);
+    let socket = secured.server.dir().join("s");
+    check_every_command(&mut secured.server.connect(), || {
+        Client::over_unix(UnixStream::connect(&socket).expect("it listens"))
+    });
 }
 
 fn connections_of_a_removed_user_end(engine: Engine) {

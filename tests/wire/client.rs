@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
+use rustls::{ClientConnection, StreamOwned};
 
 use crate::server::PATIENCE;
 
@@ -22,13 +23,37 @@ pub(crate) struct Client {
 
 enum Stream {
     Tcp(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, Drip>>),
     Unix(UnixStream),
+}
+
+/// A TCP connection that sends so many bytes at a time.
+struct Drip {
+    stream: TcpStream,
+    step: usize,
+}
+
+impl Read for Drip {
+    fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(block)
+    }
+}
+
+impl Write for Drip {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(&bytes[..bytes.len().min(self.step)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 impl Stream {
     fn reader(&mut self) -> &mut dyn Read {
         match self {
             Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream,
             Self::Unix(stream) => stream,
         }
     }
@@ -36,6 +61,7 @@ impl Stream {
     fn writer(&mut self) -> &mut dyn Write {
         match self {
             Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream,
             Self::Unix(stream) => stream,
         }
     }
@@ -43,6 +69,7 @@ impl Stream {
     fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
+            Self::Tls(stream) => stream.sock.stream.set_read_timeout(Some(timeout)),
             Self::Unix(stream) => stream.set_read_timeout(Some(timeout)),
         }
     }
@@ -65,6 +92,23 @@ impl Client {
         Self { stream: Stream::Tcp(stream), unread: Vec::new() }
     }
 
+    /// Encrypted, `step` bytes at a time on the wire.
+    pub(crate) fn over_tls(session: ClientConnection, stream: TcpStream, step: usize) -> Self {
+        stream.set_nodelay(true).expect("a connected socket takes TCP_NODELAY");
+        stream.set_write_timeout(Some(PATIENCE)).expect("the timeout is not zero");
+        let stream = Box::new(StreamOwned::new(session, Drip { stream, step }));
+        Self { stream: Stream::Tls(stream), unread: Vec::new() }
+    }
+
+    /// The session, where there is one.
+    #[track_caller]
+    pub(crate) fn tls(&mut self) -> &mut ClientConnection {
+        match &mut self.stream {
+            Stream::Tls(stream) => &mut stream.conn,
+            Stream::Tcp(_) | Stream::Unix(_) => panic!("this connection is not encrypted"),
+        }
+    }
+
     pub(crate) fn over_unix(stream: UnixStream) -> Self {
         stream.set_write_timeout(Some(PATIENCE)).expect("the timeout is not zero");
         Self { stream: Stream::Unix(stream), unread: Vec::new() }
@@ -75,6 +119,7 @@ impl Client {
     pub(crate) fn tcp(&self) -> &TcpStream {
         match &self.stream {
             Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => &stream.sock.stream,
             Stream::Unix(_) => panic!("this connection is a Unix socket"),
         }
     }
@@ -89,7 +134,8 @@ impl Client {
 
     /// Sends bytes to a server that may have closed already.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.writer().write_all(bytes.as_ref())
+        self.stream.writer().write_all(bytes.as_ref())?;
+        self.stream.writer().flush()
     }
 
     /// Sends a request, and expects this reply and nothing before it.

@@ -1,12 +1,13 @@
 //! The server as its clients see it: the real program is started and spoken to in bytes.
 //!
 //! Each test reads like a terminal session and is stamped on every engine that is compiled in. `server` starts
-//! the program, `client` speaks; then a file per concern. Everything but `admin`, `ours`, `examples`, `hostile`, `ladder`,
-//! `logs`, `rewrite`, `snapshots` and what begins with `hdr_` holds for Redis 7.0.15 too:
+//! the program, `client` speaks; then a file per concern. Everything but `admin`, `ours`, `examples`, `hostile`, `ladder`, `limits`,
+//! `logs`, `rewrite`, `snapshots`, `tls` and what begins with `hdr_` holds for Redis 7.0.15 too:
 //!
 //! ```text
 //! TALLYRING_TEST_PEER=/usr/bin/redis-server cargo test --test wire -- --skip admin:: --skip hdr_ --skip logs:: \
-//!     --skip ours:: --skip examples:: --skip hostile:: --skip ladder:: --skip rewrite:: --skip snapshots:: --skip epoll_only::
+//!     --skip ours:: --skip examples:: --skip hostile:: --skip ladder:: --skip rewrite:: --skip snapshots:: --skip tls:: \
+//!     --skip epoll_only::
 //! ```
 
 /// Stamps tests on one engine, in a module of its own.
@@ -86,4 +87,5 @@ mod session;
 mod slow;
 mod snapshots;
 mod strings;
+mod tls;
 mod transactions;
