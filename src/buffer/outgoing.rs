@@ -71,7 +71,10 @@ pub struct Mark {
 
 /// Marks from which on replies of the same kind share one, of the first one's time. So there are never more than these and
 /// one of each kind.
-const MARKS: usize = 64;
+const MARKS: usize = 32;
+
+/// Kinds that replies of one client have besides before their marks take more memory.
+const KINDS: usize = 128;
 
 impl Outgoing {
     fn new() -> Self {
@@ -82,7 +85,7 @@ impl Outgoing {
             queued: 0,
             in_flight: false,
             left: 0,
-            marks: VecDeque::with_capacity(MARKS),
+            marks: VecDeque::with_capacity(MARKS + KINDS),
         }
     }
 
