@@ -113,6 +113,13 @@ impl Outgoing {
         }
     }
 
+    /// Memory of a chain from which everything has left.
+    fn memory(&self) -> usize {
+        let (marks, pieces) =
+            (self.marks.capacity() * size_of::<Mark>(), self.queue.capacity() * size_of::<Piece>());
+        size_of::<Self>() + self.tail.capacity() + marks + pieces
+    }
+
     /// Bytes that have not left.
     #[inline]
     pub fn unsent(&self) -> usize {
@@ -266,6 +273,8 @@ impl OutPool {
         // A chain that once was long keeps no room for that.
         if self.chains.len() < limits::OUT_BLOCKS_KEPT && chain.queue.capacity() < 2 * PIECES {
             self.chains.push(chain);
+        } else {
+            self.released += chain.memory();
         }
     }
 
