@@ -26,9 +26,6 @@ use super::work::Work;
 /// Bytes of a connection's slot, which stays for the next one.
 const SLOT: u64 = 512;
 
-/// Memory that may stay as it is for this long before it counts as what stays: it is given back in steps.
-const SETTLE: Duration = Duration::from_secs(3);
-
 /// How long it may take altogether.
 const RETURN: Duration = Duration::from_secs(15);
 
@@ -96,11 +93,12 @@ pub(super) fn watch(
 ) -> Result<Limits, String> {
     let server = Server::start(contender, &[cores.server])?;
     let of = |what: String| format!("{}: {what}; its log ends: {}", server.name, server.log_end());
-    let (saturated, quiet, disturbed, part) = match effort {
-        Effort::Full => (2.0, 4.0, 8.0, 1),
-        Effort::Quick => (0.6, 2.0, 4.0, 1),
-        Effort::Smoke => (0.1, 0.3, 0.6, 10),
+    let (saturated, quiet, disturbed, settle, part) = match effort {
+        Effort::Full => (2.0, 4.0, 8.0, 3.0, 1),
+        Effort::Quick => (0.6, 2.0, 4.0, 3.0, 1),
+        Effort::Smoke => (0.1, 0.3, 0.6, 0.5, 10),
     };
+    let settle = Duration::from_secs_f64(settle);
     let Asked { harm, keys, connections, seed } = asked;
     if contender.has_table() {
         fill(&server, &[cores.load], keys).map_err(of)?;
@@ -129,7 +127,7 @@ pub(super) fn watch(
     let line = Helper::told(&[cores.load], "limits", server.port, &arguments).map_err(of)?;
     let disturbance: Disturbance =
         serde_json::from_str(&line).map_err(|error| format!("no report: {error}"))?;
-    let after_bytes = returned(&server, disturbance.before_bytes).map_err(of)?;
+    let after_bytes = returned(&server, disturbance.before_bytes, settle).map_err(of)?;
     let mut grown = server.info("everything");
     for (field, value) in &mut grown {
         *value -= before.get(field).copied().unwrap_or(0);
@@ -138,12 +136,12 @@ pub(super) fn watch(
     Ok(Limits { harm: harm.text(), disturbance, after_bytes, grown, counter: harm.counter() })
 }
 
-/// The server's memory when it is no more than before, or no longer falls.
-fn returned(server: &Server, before: u64) -> Result<u64, String> {
+/// The server's memory when it is no more than before, or has not fallen for the time `settle`: it is given back in steps.
+fn returned(server: &Server, before: u64, settle: Duration) -> Result<u64, String> {
     let memory = || procfs::resident_data_bytes(server.pid()).map_err(|error| error.to_string());
     let start = Instant::now();
     let (mut least, mut fell) = (memory()?, start);
-    while least > before && fell.elapsed() < SETTLE && start.elapsed() < RETURN {
+    while least > before && fell.elapsed() < settle && start.elapsed() < RETURN {
         thread::sleep(LOOK);
         let now = memory()?;
         if now < least {
