@@ -34,7 +34,7 @@ use server::Server;
 use verdict::Verdict;
 
 use crate::launch;
-use crate::machine::Facts;
+use crate::machine::{self, Facts};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -105,6 +105,7 @@ fn soak(matches: &ArgMatches) -> io::Result<ExitCode> {
     let built = PathBuf::from(env!("CARGO_BIN_EXE_tallyring"));
     let binary = std::path::absolute(matches.get_one::<PathBuf>("binary").unwrap_or(&built))?;
     let mut machine = Facts::read(0, 0);
+    let origin = (machine::today(), machine::commit());
     "not pinned".clone_into(&mut machine.pinning);
     let mut server = Server::start(&binary, engine)?;
     let mut peer = Peer::connect(server.address())?;
@@ -124,7 +125,7 @@ fn soak(matches: &ArgMatches) -> io::Result<ExitCode> {
     }
     verdicts.extend(verdict::happened(&ground.counts, &troubles, &server.log()));
     let verdicts = &verdicts;
-    let run = Run { minutes, engine, machine, samples: &samples, counts: &ground.counts, verdicts };
+    let run = Run { minutes, engine, machine, origin, samples: &samples, counts: &ground.counts, verdicts };
     println!("{}", run.summary());
     println!("record: {}", run.write(&record_parent(matches, minutes))?.display());
     let missed = verdicts.iter().any(|verdict| verdict.met == Some(false));

@@ -18,8 +18,10 @@ pub(crate) struct Run<'r> {
     pub(crate) minutes: f64,
     /// The engine.
     pub(crate) engine: &'r str,
-    /// When it began.
+    /// The machine, when it began.
     pub(crate) machine: Facts,
+    /// Date and commit, when it began.
+    pub(crate) origin: (String, String),
     /// Every look.
     pub(crate) samples: &'r [Sample],
     /// What was done.
@@ -36,10 +38,7 @@ impl Run<'_> {
             "# Soak of {}, commit {}\n\n{processor}, processors {cores}, {memory_mib} MiB, kernel {kernel}; load average at \
              the start: {load_average}. Server and load on the same processors.\n\n\
              `cargo bench --bench soak -- --minutes {} --engine {}`: 2 workers, `appendonly yes`, `appendfsync everysec`.\n\n",
-            machine::today(),
-            machine::commit(),
-            self.minutes,
-            self.engine
+            self.origin.0, self.origin.1, self.minutes, self.engine
         );
         text.push_str("| what | found | wanted | |\n|---|---|---|---|\n");
         for Verdict { what, found, wanted, met } in self.verdicts {
@@ -66,13 +65,14 @@ impl Run<'_> {
     /// # Errors
     /// What the file system says.
     pub(crate) fn write(&self, parent: &Path) -> io::Result<PathBuf> {
-        let name = format!("{}-{}-soak", machine::today(), machine::commit());
+        let (date, commit) = &self.origin;
+        let name = format!("{date}-{commit}-soak");
         let directory = machine::new_directory(parent, &name)?;
         fs::write(directory.join("summary.md"), self.summary())?;
         let every = self.samples.len().div_ceil(LINES).max(1);
         let lines: String = self.samples.iter().step_by(every).map(Sample::line).collect();
         fs::write(directory.join("samples.csv"), format!("{COLUMNS}{lines}"))?;
-        fs::write(directory.join("soak.svg"), svg(self.samples))?;
+        fs::write(directory.join("soak.svg"), svg(self.samples, &format!("{date} {commit}")))?;
         Ok(directory)
     }
 }
@@ -92,7 +92,7 @@ const CURVES: [Curve; 4] = [
 ];
 
 /// Curves over time, each with its own scale from 0.
-fn svg(samples: &[Sample]) -> String {
+fn svg(samples: &[Sample], origin: &str) -> String {
     let seconds = samples.last().map_or(1.0, |sample| sample.at_s).max(1.0);
     let (mut body, mut top) = (String::new(), 10.0);
     for (name, pick) in CURVES {
@@ -127,10 +127,8 @@ fn svg(samples: &[Sample]) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{:.0}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}\
-         <text x=\"{WIDTH}\" y=\"{:.0}\" text-anchor=\"end\" fill=\"#666\">{seconds:.0} s; {} {}</text>\n</svg>\n",
+         <text x=\"{WIDTH}\" y=\"{:.0}\" text-anchor=\"end\" fill=\"#666\">{seconds:.0} s; {origin}</text>\n</svg>\n",
         top + 20.0,
-        top + 12.0,
-        machine::today(),
-        machine::commit()
+        top + 12.0
     )
 }

@@ -2,9 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::wire::Wire;
 use super::{Harm, Tally};
+
+/// Between two steps: 5,000 connections a second, until they are there.
+const REST: Duration = Duration::from_micros(200);
 
 /// What is sent by those who vanish.
 const BEGINNING: &[u8] = b"*3\r\n$3\r\nSET\r\n$4\r\nharm\r\n$100\r\nhalf of it";
@@ -43,5 +47,9 @@ impl Harm for Crowd {
 
     fn tally(&self) -> Tally {
         self.tally
+    }
+
+    fn rest(&self) -> Duration {
+        REST
     }
 }

@@ -2,9 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::wire::{Done, Places, Wire};
 use super::{Harm, Tally};
+
+/// Between two pieces: 64 MB a second.
+const REST: Duration = Duration::from_micros(250);
 
 /// Bytes written at a time.
 const PIECE: usize = 16 * 1024;
@@ -64,5 +68,9 @@ impl Harm for Held {
 
     fn tally(&self) -> Tally {
         self.tally
+    }
+
+    fn rest(&self) -> Duration {
+        REST
     }
 }

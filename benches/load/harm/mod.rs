@@ -93,7 +93,7 @@ impl Kind {
     /// What the server is told before, and again afterwards.
     pub(crate) fn settings(self) -> &'static [Setting] {
         match self {
-            Self::Slow => &[("client-output-buffer-limit", "normal 4194304 0 0", "normal 268435456 0 0")],
+            Self::Slow => &[("client-output-buffer-limit", "normal 1048576 0 0", "normal 268435456 0 0")],
             Self::Held => &[("maxmemory-clients", "33554432", "0")],
             Self::Flood => &[("maxclients", "128", "10000")],
             Self::Strangers => &[("requirepass", "of-the-house", "")],
@@ -110,20 +110,6 @@ impl Kind {
             Self::Strangers => Some("slowed_password"),
             Self::Starved => Some("receives_starved"),
             Self::Crowd | Self::Pieces => None,
-        }
-    }
-
-    /// Least time between two steps. Where it is more than nothing, the harm is one of a given rate: at any rate, bytes
-    /// and requests are work like the work of others, and enough of it takes a core.
-    pub(crate) fn rest(self) -> Duration {
-        match self {
-            // 64 MB a second.
-            Self::Held => Duration::from_micros(250),
-            // 20,000 bytes a second, each an event of its own.
-            Self::Pieces => Duration::from_micros(50),
-            // 4 KiB of requests for 16 KiB each, a thousand times a second.
-            Self::Slow => Duration::from_millis(1),
-            Self::Flood | Self::Crowd | Self::Strangers | Self::Starved => Duration::ZERO,
         }
     }
 
@@ -167,6 +153,12 @@ pub(crate) trait Harm {
 
     /// What was done.
     fn tally(&self) -> Tally;
+
+    /// Least time until the next step. Where it is more than nothing, the harm is one of a given rate: bytes and requests
+    /// are work like the work of others, and enough of it takes a core whatever is done about it.
+    fn rest(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 #[cfg(test)]

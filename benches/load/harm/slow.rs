@@ -2,19 +2,23 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::wire::{Done, Places, Wire};
 use super::{Harm, Tally};
 
+/// Between two pipelines: at most 16 MB a second of replies.
+const REST: Duration = Duration::from_millis(10);
+
 /// Bytes of the value they ask for.
-const VALUE: usize = 16 * 1024;
+const VALUE: usize = 4 * 1024;
 
 const KEY: &str = "harm:large";
 
-/// Requests written at a time.
-const REQUESTS: usize = 100;
+/// `GET`s of a pipeline; it ends with an `MGET` of eight keys.
+const REQUESTS: usize = 32;
 
-/// Of each kind: one key, and eight.
+/// A pipeline.
 fn requests() -> Vec<u8> {
     let key = format!("${}\r\n{KEY}\r\n", KEY.len());
     let one = format!("*2\r\n$3\r\nGET\r\n{key}");
@@ -60,5 +64,9 @@ impl Harm for Slow {
 
     fn tally(&self) -> Tally {
         self.tally
+    }
+
+    fn rest(&self) -> Duration {
+        REST
     }
 }

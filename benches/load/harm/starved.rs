@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::wire::{Done, Wire};
 use super::{Harm, Tally};
@@ -15,8 +16,8 @@ const ARGUMENT: usize = 128 * 1024;
 /// Connections that write in a burst: more blocks than a worker has.
 const BURST: usize = 40;
 
-/// Looks of the loop between two bursts.
-const PAUSE: usize = 2_000;
+/// Between two bursts.
+const PAUSE: Duration = Duration::from_millis(100);
 
 fn request() -> Vec<u8> {
     format!("*3\r\n$3\r\nSET\r\n$12\r\nharm:starved\r\n${}\r\n{}", 2 * ARGUMENT, "v".repeat(ARGUMENT))
@@ -29,7 +30,7 @@ pub(super) struct Starved {
     /// Each with how much it has written.
     all: Vec<Option<(Wire, usize)>>,
     turn: usize,
-    /// Steps since the last burst began.
+    /// Steps of this burst.
     since: usize,
     request: Vec<u8>,
     tally: Tally,
@@ -44,11 +45,10 @@ impl Starved {
 
 impl Harm for Starved {
     fn step(&mut self) -> io::Result<()> {
-        self.since = (self.since + 1) % (BURST + PAUSE);
+        self.since = (self.since + 1) % BURST;
         let one = &mut self.all[self.turn];
         match one {
             None => *one = Some((Wire::open(self.address, &mut self.tally)?, 0)),
-            Some(_) if self.since >= BURST => return Ok(()),
             Some((wire, written)) => {
                 let part = &self.request[*written..(*written + PART).min(self.request.len())];
                 // What has sent its part leaves, and another begins.
@@ -69,5 +69,9 @@ impl Harm for Starved {
 
     fn tally(&self) -> Tally {
         self.tally
+    }
+
+    fn rest(&self) -> Duration {
+        if self.since == 0 { PAUSE } else { Duration::ZERO }
     }
 }

@@ -2,9 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::wire::{Done, Places, Wire};
 use super::{Harm, Tally};
+
+/// Between two steps: 5,000 connections a second, until they are there.
+const REST: Duration = Duration::from_micros(200);
 
 /// What they say, in turn.
 const WORDS: [&[u8]; 3] =
@@ -55,5 +59,9 @@ impl Harm for Strangers {
 
     fn tally(&self) -> Tally {
         self.tally
+    }
+
+    fn rest(&self) -> Duration {
+        REST
     }
 }
