@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::load::harm::Kind;
 use crate::load::population::Population;
 
 use super::contender::{
@@ -57,7 +58,7 @@ fn shapes(row: RowName, effort: Effort) -> &'static [Shape] {
         RowName::T11 if effort == Effort::Smoke => &[IDLE_SMOKE],
         RowName::T11 => &[IDLE],
         RowName::T12 => &[ALONE, FLAT, CROWD],
-        RowName::T13 | RowName::T14 | RowName::T15 => &[FLAT],
+        RowName::T13 | RowName::T14 | RowName::T15 | RowName::Limits => &[FLAT],
         RowName::Commands => &[ALONE],
     }
 }
@@ -79,6 +80,8 @@ pub(super) fn servers(row: RowName) -> &'static [&'static str] {
         // Engines have nothing to do with the table.
         RowName::T9 | RowName::T10 | RowName::T15 => &[OURS, REDIS, VALKEY],
         RowName::T16 => &[OURS, OURS_TWO, REDIS, VALKEY],
+        // The bare loop tells what the kernel and the load core have to do with it.
+        RowName::Limits => &[OURS, OURS_EPOLL, BARE_EPOLL],
     }
 }
 
@@ -88,6 +91,8 @@ fn does(server: &str, work: Work) -> bool {
     match work {
         Work::Starting(Source::Snapshot, _) => [OURS_EVERYSEC, REDIS, VALKEY].contains(&server),
         Work::Starting(Source::Journal, _) => EVERYSEC.contains(&server),
+        // It has neither large replies nor passwords, nor words.
+        Work::Beside(Kind::Slow | Kind::Strangers) => server != BARE_EPOLL,
         Work::Closed
         | Work::Calls
         | Work::Open
@@ -99,6 +104,7 @@ fn does(server: &str, work: Work) -> bool {
         | Work::Growing(_)
         | Work::Expiry(..)
         | Work::Snapshot(_)
+        | Work::Beside(_)
         | Work::Each => true,
     }
 }
@@ -152,6 +158,7 @@ impl Step {
                 Work::Expiry(_, keys) => 5.0 + keys as f64 * 8e-6,
                 Work::Snapshot(keys) => 5.0 + keys as f64 * 2e-6,
                 Work::Starting(_, keys) => 1.0 + keys as f64 * 1.5e-6,
+                Work::Beside(_) => 9.0,
                 Work::Each => 3.0,
             }
     }
@@ -175,6 +182,7 @@ impl Step {
             | Work::Expiry(..)
             | Work::Snapshot(_)
             | Work::Starting(..)
+            | Work::Beside(_)
             | Work::Each => None,
         }
     }
@@ -182,7 +190,7 @@ impl Step {
     /// Keys that must exist in the server that it asks.
     pub(super) fn keys(&self, effort: Effort) -> u64 {
         match self.work {
-            Work::Closed | Work::Calls | Work::Open => keys(effort),
+            Work::Closed | Work::Calls | Work::Open | Work::Beside(_) => keys(effort),
             Work::Keys(_, keys) | Work::Among(keys) | Work::Snapshot(keys) | Work::Starting(_, keys) => keys,
             Work::Idle
             | Work::Partial(..)
@@ -309,6 +317,7 @@ fn works(row: RowName, shape: Shape, effort: Effort) -> Vec<Vec<Work>> {
             [Work::Closed].into_iter().chain(due).collect()
         }
         RowName::T16 => vec![Work::Closed],
+        RowName::Limits => Kind::ALL.map(Work::Beside).to_vec(),
         RowName::Commands => vec![Work::Each],
     };
     one_by_one.into_iter().map(|work| vec![work]).collect()
@@ -358,6 +367,7 @@ fn times(effort: Effort, work: Work) -> (f64, f64) {
             | Work::Expiry(..)
             | Work::Snapshot(_)
             | Work::Starting(..)
+            | Work::Beside(_)
             | Work::Each,
         ) => (0.0, 0.0),
     }

@@ -2,6 +2,7 @@
 
 use super::contender::NAMES;
 use super::durability;
+use super::limits;
 use super::plan;
 use super::record::{Record, Sample};
 use super::row::{RowName, Shape};
@@ -47,6 +48,7 @@ pub(super) fn markdown(record: &Record) -> String {
         text.push_str(&durability::round_trips(row, &samples));
         text.push_str(&durability::snapshots(&samples));
         text.push_str(&durability::starts(&samples));
+        text.push_str(&limits::table(&samples));
         text.push_str(&tables::commands(&samples));
     }
     text
@@ -97,6 +99,10 @@ fn title(row: RowName, shape: Shape) -> String {
         (RowName::T15, _) => {
             format!("keys whose deadlines fall into one second; `INCR`, {} connections", shape.connections)
         }
+        (RowName::Limits, _) => format!(
+            "`INCR`, {} connections, at half of each server's capacity beside clients that do harm",
+            shape.connections
+        ),
         (RowName::T16, depth) => format!(
             "`INCR`, {} connections, {depth} deep; servers and load on the same processors",
             shape.connections

@@ -126,6 +126,7 @@ pub(crate) const REQUESTS: &[&str] = &[
     "COMMAND COUNT",
     "COMMAND INFO get",
     "INFO",
+    "ACL WHOAMI",
     "LASTSAVE",
     "LATENCY LATEST",
     "SLOWLOG LEN",
