@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::wire::{Done, Places, Wire};
 use super::{Harm, Tally};
 
-/// Between two pipelines: at most 16 MB a second of replies.
-const REST: Duration = Duration::from_millis(10);
+/// Between two pipelines: at most 33 MB a second of replies.
+const REST: Duration = Duration::from_millis(5);
 
 /// Bytes of the value they ask for.
 const VALUE: usize = 4 * 1024;
