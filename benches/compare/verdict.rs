@@ -527,6 +527,7 @@ mod tests {
             asked_rate: None,
             rate: 1.0,
             latency: Latency::default(),
+            histogram: None,
             late: None,
             kept_up: true,
             generator_load: 1.0,
