@@ -13,7 +13,7 @@ body{margin:0 auto;padding:1rem;max-width:62rem;font:16px/1.5 system-ui,sans-ser
 h1{font-size:1.6rem;margin:.5rem 0}h2{font-size:1.2rem;margin:2.2rem 0 .4rem}a{color:var(--link)}nav a{margin-right:1rem}\
 p{max-width:46rem}figure{margin:0}figcaption,.soft{color:var(--soft);font-size:.9rem;max-width:46rem}\
 .wide{overflow-x:auto;margin:.6rem 0}.wide:focus-visible{outline:2px solid var(--link)}\
-figure svg{display:block;width:100%;min-width:560px;max-width:760px;height:auto}\
+figure svg{display:block;width:100%;max-width:620px;height:auto}\
 table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}\
 caption{text-align:left;color:var(--soft);padding-bottom:.3rem}\
 th,td{text-align:left;vertical-align:top;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line)}\

@@ -88,8 +88,8 @@ fn sources<'r>(records: impl Iterator<Item = &'r Record>) -> String {
 fn legend(names: &[&str], top: f64) -> (String, f64) {
     let mut text = String::new();
     for (nth, name) in names.iter().enumerate() {
-        let (column, line) = (nth % 3, nth / 3);
-        let (x, y) = (WIDTH / 3.0 * column as f64, top + 12.0 + 19.0 * line as f64);
+        let (column, line) = (nth % 2, nth / 2);
+        let (x, y) = (WIDTH / 2.0 * column as f64, top + 12.0 + 19.0 * line as f64);
         let (class, dashes) = style(name);
         text.push_str(&format!(
             "<line class=\"{class}\" stroke=\"currentColor\" stroke-width=\"2.5\" stroke-dasharray=\"{dashes}\" \
@@ -101,7 +101,7 @@ fn legend(names: &[&str], top: f64) -> (String, f64) {
             html(name)
         ));
     }
-    (text, top + 19.0 * names.len().div_ceil(3) as f64 + 8.0)
+    (text, top + 19.0 * names.len().div_ceil(2) as f64 + 8.0)
 }
 
 /// Servers of some groups, in the order of tables.
@@ -188,10 +188,16 @@ fn panel(group: &Group<'_>, top: f64) -> Option<String> {
     let rate = group.samples.iter().find_map(|sample| sample.report.as_ref()?.asked_rate).unwrap_or(0.0);
     let late: Vec<&str> =
         lines.iter().map(|(server, _)| *server).filter(|server| is_late(group, server)).collect();
-    let late = if late.is_empty() { String::new() } else { format!("; load late: {}", late.join(", ")) };
+    // Names of many would not fit.
+    let late = match late.len() {
+        0 => String::new(),
+        all if all == lines.len() => "; load late for all".to_owned(),
+        1 => format!("; load late for {}", late[0]),
+        some => format!("; load late for {some} of {}", lines.len()),
+    };
     let mut text = format!(
         "<text class=\"t h\" x=\"0\" y=\"{:.0}\">{}</text>\
-         <text class=\"m\" x=\"0\" y=\"{:.0}\">{rate:.0} requests a second, {}{}</text>\n",
+         <text class=\"m\" x=\"0\" y=\"{:.0}\">{rate:.0}/s, {}{}</text>\n",
         top + 14.0,
         html(&shape_words(group.shape)),
         top + 30.0,
@@ -199,8 +205,7 @@ fn panel(group: &Group<'_>, top: f64) -> Option<String> {
         html(&late)
     );
     text.push_str(&levels(&scale));
-    for at in [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999].into_iter().filter(|at| nines(*at) <= last + 1e-9)
-    {
+    for at in [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999].into_iter().filter(|at| nines(*at) <= last + 1e-9) {
         text.push_str(&post(x(nines(at)), (upper, lower), &percent(at)));
     }
     for (server, points) in &lines {
@@ -245,7 +250,8 @@ fn distribution(group: &Group<'_>, server: &str) -> Vec<(f64, f64)> {
     }
     if let Some(whole) = whole {
         let last = (whole.len() as f64).max(1.0).log10();
-        let steps = (0_u32..).map(|step| f64::from(step) * 0.05).take_while(|at| *at <= last);
+        // The least values lie far below all others and would flatten the rest.
+        let steps = (2_u32..).map(|step| f64::from(step) * 0.05).take_while(|at| *at <= last);
         return steps.map(|at| (at, whole.value_at_quantile(quantile(at)) as f64 / 1000.0)).collect();
     }
     const KNOWN: [Known; 5] = [
@@ -358,6 +364,7 @@ fn barred<'c, 'r>(
         .iter()
         .map(|group| bars::Group {
             heading: group.work.to_owned(),
+            remark: String::new(),
             bars: servers(group)
                 .into_iter()
                 .filter_map(|server| Some((server.to_owned(), middle(group, server, of)?)))
@@ -400,7 +407,8 @@ fn counters(chosen: &Chosen<'_>) -> Option<Picture> {
                 Some((key.1.to_owned(), middle(most.1, key.1, held)?))
             };
             bars::Group {
-                heading: format!("{} ({})", kind.trim_start_matches("× "), counts.join(", ")),
+                heading: kind.trim_start_matches("× ").to_owned(),
+                remark: format!("keys: {}", counts.join(", ")),
                 bars: of.iter().filter_map(figure).collect(),
             }
         })
@@ -408,9 +416,9 @@ fn counters(chosen: &Chosen<'_>) -> Option<Picture> {
     let (body, height) = bars::draw(&drawn)?;
     Some(Picture {
         file: "counters.svg",
-        title: "Bytes of memory per counter, key included",
+        title: "Bytes of memory per counter",
         note: format!(
-            "In parentheses how many keys each server held. Shorter is better. {}",
+            "Growth of the process' memory with so many keys, the keys' own bytes included. {}",
             sources(groups.iter().map(|group| group.record))
         ),
         body,
@@ -482,9 +490,9 @@ fn held(chosen: &Chosen<'_>) -> Option<Picture> {
     let (body, height) = bars::draw(&drawn)?;
     Some(Picture {
         file: "in-flight.svg",
-        title: "Memory held ÷ bytes sent: 50 requests of 100,000 arguments without their last 10 bytes",
+        title: "Memory held ÷ bytes sent, 50 requests of which the end is missing",
         note: format!(
-            "`MGET` is answered while it arrives; `MSET` is all or nothing, so its arguments have to be kept. {}",
+            "Requests of 100,000 arguments (a quick run: 20,000) sent but for their last 10 bytes. `MGET` is answered while it arrives; `MSET` is all or nothing, so its arguments have to be kept. {}",
             sources(groups.iter().map(|group| group.record))
         ),
         body,

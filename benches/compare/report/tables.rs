@@ -195,7 +195,8 @@ pub(super) fn records(chosen: &Chosen<'_>) -> Table {
                 record.commit.clone(),
                 format!("{}{ended}", record.flags),
                 place,
-                machine.kernel.clone(),
+                // Without the number of its build.
+                machine.kernel.split(" #").next().unwrap_or_default().to_owned(),
                 machine.load_average.clone(),
                 versions.join(", "),
                 record.counter.clone().unwrap_or_else(|| "not counted".to_owned()),
