@@ -3,7 +3,7 @@
 //! One program that starts itself again for each role, so that no extra binary ships. It knows servers as programs
 //! with a port and a pid; it refuses to know how requests look ([`crate::load`]) or how a loop serves
 //! ([`crate::bare`]). In reading order: [`options`], [`contender`] (who competes), [`plan`] with [`row`] and [`work`] (what is
-//! measured, in which order), [`runner`] (measures it, in the [`arena`]), [`statistics`], [`verdict`] (targets), [`record`].
+//! measured, in which order), [`runner`] (measures it, in the [`arena`]), [`statistics`], [`verdict`] (targets), [`record`]; [`report`] makes a page of records.
 
 mod arena;
 mod calibrate;
@@ -23,6 +23,7 @@ mod options;
 mod plan;
 mod progress;
 mod record;
+mod report;
 mod row;
 mod runner;
 mod server;
@@ -78,6 +79,7 @@ fn command() -> Command {
         .subcommand(bare::command())
         .subcommand(launch::command())
         .subcommand(calibrate::command())
+        .subcommand(report::command())
 }
 
 fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
@@ -94,6 +96,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         Some(("bare", matches)) => bare::run(matches)?,
         Some(("launch", matches)) => return Err(launch::run(matches).into()),
         Some(("check", matches)) => calibrate::run(matches, &mut output)?,
+        Some(("report", matches)) => report::run(matches)?,
         _ => return Ok(runner::run(&options::Options::read(matches)?)?),
     }
     Ok(ExitCode::SUCCESS)

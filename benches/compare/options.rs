@@ -60,7 +60,10 @@ pub(super) fn arguments(command: Command) -> Command {
                 .value_delimiter(',')
                 .value_parser(RowName::parse),
         )
-        .arg(flag("quick", "fewer and shorter rounds"))
+        .arg(flag(
+            "quick",
+            "everything in less than five minutes: fewer and shorter rounds, fewer keys; for a look",
+        ))
         .arg(flag("smoke", "everything once and briefly, in a minute or two; figures mean nothing"))
         .arg(text("rounds", "rounds of each row").value_parser(value_parser!(u16).range(1..=1000)))
         .arg(text("servers", "only these").value_delimiter(',').value_parser(NAMES))

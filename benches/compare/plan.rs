@@ -16,7 +16,7 @@ use super::contender::{
 use super::counters;
 use super::options::{Effort, Options};
 use super::row::{RowName, Shape};
-use super::work::{Delivery, Due, FEW_KEYS, Many, Source, Work};
+use super::work::{Delivery, Due, FEW_KEYS, HALF, Many, NEARLY, Source, Work};
 
 const DEEP: Shape = Shape { connections: 50, depth: 64 };
 const MIDDLE: Shape = Shape { connections: 50, depth: 16 };
@@ -51,6 +51,7 @@ fn shapes(row: RowName, effort: Effort) -> &'static [Shape] {
         RowName::T1 | RowName::T1Everysec | RowName::T5 | RowName::T16 => &[DEEP],
         RowName::T2 | RowName::T2Everysec => &[MIDDLE],
         RowName::T3 | RowName::T3Everysec => &[FLAT, MANY],
+        RowName::Latency => &[FLAT, MANY, MIDDLE],
         RowName::T4 => &[DEEP, MIDDLE, FEW, FLAT, MANY],
         RowName::T6 | RowName::T6Everysec | RowName::T9 | RowName::T10 => &[BULK],
         RowName::T7 if effort == Effort::Smoke => &[PARTIAL_SMOKE],
@@ -66,7 +67,7 @@ fn shapes(row: RowName, effort: Effort) -> &'static [Shape] {
 /// Who takes part in a row.
 pub(super) fn servers(row: RowName) -> &'static [&'static str] {
     match row {
-        RowName::T1 | RowName::T2 | RowName::T3 => &EVERYONE,
+        RowName::T1 | RowName::T2 | RowName::T3 | RowName::Latency => &EVERYONE,
         RowName::T4 => &[OURS, OURS_EPOLL_BUILD],
         RowName::T5 | RowName::T11 | RowName::Commands => &[OURS, OURS_EPOLL, REDIS, VALKEY],
         RowName::T6 | RowName::T7 => &[OURS, OURS_FIXED, OURS_TOKIO, OURS_EPOLL, REDIS, VALKEY],
@@ -95,7 +96,7 @@ fn does(server: &str, work: Work) -> bool {
         Work::Beside(Kind::Slow | Kind::Strangers) => server != BARE_EPOLL,
         Work::Closed
         | Work::Calls
-        | Work::Open
+        | Work::Open(_)
         | Work::Idle
         | Work::Keys(..)
         | Work::Partial(..)
@@ -135,31 +136,31 @@ pub(super) struct Step {
     pub(super) work: Work,
     /// Seconds of load that are not measured.
     pub(super) warm: f64,
-    /// Seconds that are.
+    /// Seconds that are; where a work takes as long as it takes, how long that is, without what its keys take.
     pub(super) seconds: f64,
+    /// Keys that a server of its own has at first.
+    pub(super) created: u64,
 }
 
 impl Step {
     /// Seconds this takes, more or less, for the display of the time left.
     pub(super) fn estimate(&self) -> f64 {
         // A server of its own, with its keys.
-        let fresh = if self.row.is_durable() { 1.5 } else { 0.0 };
+        let created = if self.row.is_durable() && self.warm > 0.0 { self.created as f64 * 1e-6 } else { 0.0 };
+        let fresh = if self.row.is_durable() { 0.4 + created } else { 0.0 };
         fresh
             + match self.work {
-                Work::Closed | Work::Open => self.warm + self.seconds + 0.05,
+                Work::Closed | Work::Open(_) => self.warm + self.seconds + 0.05,
                 Work::Calls => self.warm + self.seconds + 0.15,
                 Work::Idle => 0.5 + self.shape.connections as f64 * 1e-4,
                 Work::Keys(..) | Work::Among(_) => self.warm + self.seconds + 0.1,
-                Work::Partial(_, Delivery::Whole) => 1.0,
-                Work::Partial(_, Delivery::Pieces) => 4.0,
-                Work::Holding(Population::Rows, keys) => 1.0 + keys as f64 * 4e-6,
-                Work::Holding(_, keys) => 1.0 + keys as f64 * 1e-6,
-                Work::Growing(keys) => 15.0 + keys as f64 * 1e-6,
-                Work::Expiry(_, keys) => 5.0 + keys as f64 * 8e-6,
-                Work::Snapshot(keys) => 5.0 + keys as f64 * 2e-6,
-                Work::Starting(_, keys) => 1.0 + keys as f64 * 1.5e-6,
+                Work::Partial(..) | Work::Each => self.seconds,
+                Work::Holding(Population::Rows, keys) => self.seconds + keys as f64 * 4e-6,
+                Work::Holding(_, keys) | Work::Growing(keys) => self.seconds + keys as f64 * 1e-6,
+                Work::Expiry(_, keys) => self.seconds + keys as f64 * 8e-6,
+                Work::Snapshot(keys) => self.seconds + keys as f64 * 2e-6,
+                Work::Starting(_, keys) => self.seconds + keys as f64 * 1.5e-6,
                 Work::Beside(_) => 9.0,
-                Work::Each => 3.0,
             }
     }
 
@@ -172,9 +173,11 @@ impl Step {
     pub(super) fn instance(&self) -> Option<Instance> {
         match self.work {
             _ if self.row.is_durable() => None,
-            Work::Closed | Work::Calls | Work::Open if self.row == RowName::T16 => Some(Instance::Wide),
+            Work::Closed | Work::Calls | Work::Open(_) if self.row == RowName::T16 => Some(Instance::Wide),
             Work::Among(FEW_KEYS) => Some(Instance::Few),
-            Work::Closed | Work::Calls | Work::Open | Work::Keys(..) | Work::Among(_) => Some(Instance::Main),
+            Work::Closed | Work::Calls | Work::Open(_) | Work::Keys(..) | Work::Among(_) => {
+                Some(Instance::Main)
+            }
             Work::Idle
             | Work::Partial(..)
             | Work::Holding(..)
@@ -190,7 +193,8 @@ impl Step {
     /// Keys that must exist in the server that it asks.
     pub(super) fn keys(&self, effort: Effort) -> u64 {
         match self.work {
-            Work::Closed | Work::Calls | Work::Open | Work::Beside(_) => keys(effort),
+            Work::Closed | Work::Calls | Work::Open(_) if self.row.is_durable() => durable(effort),
+            Work::Closed | Work::Calls | Work::Open(_) | Work::Beside(_) => keys(effort),
             Work::Keys(_, keys) | Work::Among(keys) | Work::Snapshot(keys) | Work::Starting(_, keys) => keys,
             Work::Idle
             | Work::Partial(..)
@@ -199,6 +203,45 @@ impl Step {
             | Work::Expiry(..)
             | Work::Each => 0,
         }
+    }
+}
+
+/// Seconds that a run takes, more or less: its steps, and before them starts and keys of the servers that live on.
+pub(super) fn estimate(steps: &[Step], effort: Effort) -> f64 {
+    let mut standing: Vec<(&str, Instance, u64)> = Vec::new();
+    let mut seconds = 0.0;
+    for step in steps {
+        seconds += step.estimate();
+        let Some(instance) = step.instance() else { continue };
+        let keys = step.keys(effort);
+        match standing.iter_mut().find(|(server, of, _)| (*server, *of) == (step.server, instance)) {
+            Some((_, _, there)) => {
+                seconds += keys.saturating_sub(*there) as f64 * 1e-6;
+                *there = keys.max(*there);
+            }
+            None => {
+                seconds += 0.2 + keys as f64 * 1e-6;
+                standing.push((step.server, instance, keys));
+            }
+        }
+    }
+    seconds
+}
+
+/// The same of a server that writes to disk, which has to be filled for each measurement.
+fn durable(effort: Effort) -> u64 {
+    match effort {
+        Effort::Full => keys(effort),
+        Effort::Quick => keys(effort) / 10,
+        Effort::Smoke => keys(effort),
+    }
+}
+
+/// The most keys that are there.
+fn most(effort: Effort) -> u64 {
+    match effort {
+        Effort::Full | Effort::Smoke => 10 * keys(effort),
+        Effort::Quick => 2 * keys(effort),
     }
 }
 
@@ -214,7 +257,7 @@ pub(super) fn keys(effort: Effort) -> u64 {
 fn held(effort: Effort, keys: u64) -> u64 {
     match effort {
         Effort::Full => keys,
-        Effort::Quick => keys / 10,
+        Effort::Quick => keys / 20,
         Effort::Smoke => keys / 500,
     }
 }
@@ -223,7 +266,7 @@ fn held(effort: Effort, keys: u64) -> u64 {
 fn stored(effort: Effort) -> u64 {
     match effort {
         Effort::Full => 10_000_000,
-        Effort::Quick => 1_000_000,
+        Effort::Quick => 200_000,
         Effort::Smoke => 20_000,
     }
 }
@@ -232,7 +275,7 @@ fn stored(effort: Effort) -> u64 {
 pub(super) fn points(effort: Effort, most: u64) -> Vec<u64> {
     let (first, count) = match effort {
         Effort::Full => (most / 200, 40),
-        Effort::Quick => (most / 20, 20),
+        Effort::Quick => (most / 20, 6),
         Effort::Smoke => (most / 20, 6),
     };
     counters::steps(first, most, count)
@@ -283,13 +326,14 @@ pub(super) fn steps(
 /// What is done in a row under a shape, in order. Works that are compared with each other are in one list: a server does
 /// them one right after the other, in each of its turns.
 fn works(row: RowName, shape: Shape, effort: Effort) -> Vec<Vec<Work>> {
-    let many = 10 * keys(effort);
+    let many = most(effort);
     let one_by_one = match row {
         RowName::T5 => return vec![vec![Work::Among(FEW_KEYS), Work::Among(many)]],
-        RowName::T4 if shape.depth == 1 => vec![Work::Closed, Work::Open, Work::Calls],
+        RowName::T4 if shape.depth == 1 => vec![Work::Closed, Work::Open(HALF), Work::Calls],
+        RowName::Latency => vec![Work::Closed, Work::Open(HALF), Work::Open(NEARLY)],
         RowName::T1 | RowName::T2 | RowName::T3 | RowName::T4 => vec![Work::Closed, Work::Calls],
         RowName::T1Everysec | RowName::T2Everysec | RowName::T3Everysec | RowName::T12 => vec![Work::Closed],
-        RowName::T6Everysec => [keys(effort), many].map(|keys| Work::Keys(Many::Mincrby, keys)).to_vec(),
+        RowName::T6Everysec => [durable(effort), many].map(|keys| Work::Keys(Many::Mincrby, keys)).to_vec(),
         RowName::T13 => vec![Work::Snapshot(stored(effort))],
         RowName::T14 => {
             [Source::Snapshot, Source::Journal].map(|source| Work::Starting(source, stored(effort))).to_vec()
@@ -313,7 +357,8 @@ fn works(row: RowName, shape: Shape, effort: Effort) -> Vec<Vec<Work>> {
         RowName::T10 => vec![Work::Holding(Population::Rows, held(effort, 1_000_000))],
         RowName::T11 => vec![Work::Idle],
         RowName::T15 => {
-            let due = [Due::Spread, Due::AtOnce].map(|due| Work::Expiry(due, keys(effort)));
+            let keys = if effort == Effort::Quick { keys(effort) / 10 } else { keys(effort) };
+            let due = [Due::Spread, Due::AtOnce].map(|due| Work::Expiry(due, keys));
             [Work::Closed].into_iter().chain(due).collect()
         }
         RowName::T16 => vec![Work::Closed],
@@ -326,7 +371,8 @@ fn works(row: RowName, shape: Shape, effort: Effort) -> Vec<Vec<Work>> {
 /// Arguments behind the name of a request of T7.
 pub(super) fn partial_arguments(effort: Effort) -> u32 {
     match effort {
-        Effort::Full | Effort::Quick => 100_000,
+        Effort::Full => 100_000,
+        Effort::Quick => 20_000,
         Effort::Smoke => 5_000,
     }
 }
@@ -338,10 +384,11 @@ fn rounds(options: &Options, row: RowName, work: Work) -> usize {
     }
     options.rounds.unwrap_or(match (options.effort, row) {
         (Effort::Full, RowName::T4) => 15,
-        (Effort::Quick, RowName::T4) | (Effort::Full, _) => 5,
-        // Memory varies little.
-        (Effort::Quick, RowName::T7 | RowName::T9 | RowName::T10) => 1,
-        (Effort::Quick, _) => 3,
+        (Effort::Full, _) => 5,
+        // A look: where it is about more than that, say how many.
+        (Effort::Quick, RowName::T1 | RowName::T2 | RowName::T3 | RowName::T4) => 2,
+        (Effort::Quick, RowName::T5 | RowName::T6 | RowName::T16) => 2,
+        (Effort::Quick, _) => 1,
         (Effort::Smoke, _) => 1,
     })
 }
@@ -350,26 +397,26 @@ fn rounds(options: &Options, row: RowName, work: Work) -> usize {
 fn times(effort: Effort, work: Work) -> (f64, f64) {
     match (effort, work) {
         (Effort::Full, Work::Closed | Work::Keys(..) | Work::Among(_)) => (0.5, 2.0),
-        (Effort::Full, Work::Open) => (0.5, 4.0),
+        (Effort::Full, Work::Open(_)) => (0.5, 4.0),
         (Effort::Full, Work::Calls) => (0.3, 0.5),
-        (Effort::Quick, Work::Closed | Work::Keys(..) | Work::Among(_)) => (0.2, 0.6),
-        (Effort::Quick, Work::Open) => (0.2, 1.5),
-        (Effort::Quick, Work::Calls) => (0.1, 0.2),
-        (Effort::Smoke, Work::Open) => (0.05, 0.3),
+        (Effort::Quick, Work::Closed | Work::Keys(..) | Work::Among(_)) => (0.1, 0.3),
+        (Effort::Quick, Work::Open(_)) => (0.1, 0.6),
+        (Effort::Quick, Work::Calls) => (0.05, 0.15),
+        (Effort::Smoke, Work::Open(_)) => (0.05, 0.3),
         (Effort::Smoke, Work::Closed | Work::Calls | Work::Keys(..) | Work::Among(_)) => (0.05, 0.1),
-        // As long as it takes.
-        (
-            _,
-            Work::Idle
-            | Work::Partial(..)
-            | Work::Holding(..)
-            | Work::Growing(_)
-            | Work::Expiry(..)
-            | Work::Snapshot(_)
-            | Work::Starting(..)
-            | Work::Beside(_)
-            | Work::Each,
-        ) => (0.0, 0.0),
+        // As long as it takes; this is what it took.
+        (_, Work::Idle | Work::Beside(_)) => (0.0, 0.0),
+        (Effort::Full, Work::Partial(_, Delivery::Whole)) => (0.0, 1.0),
+        (Effort::Full, Work::Partial(_, Delivery::Pieces)) => (0.0, 4.0),
+        (_, Work::Partial(_, Delivery::Whole)) => (0.0, 0.5),
+        (_, Work::Partial(_, Delivery::Pieces)) => (0.0, 1.0),
+        (_, Work::Holding(..) | Work::Starting(..)) => (0.0, 1.0),
+        (Effort::Full, Work::Growing(_)) => (0.0, 15.0),
+        (_, Work::Growing(_)) => (0.0, 3.0),
+        (Effort::Full, Work::Expiry(..) | Work::Snapshot(_)) => (0.0, 5.0),
+        (_, Work::Expiry(..) | Work::Snapshot(_)) => (0.0, 3.5),
+        (Effort::Full, Work::Each) => (0.0, 3.0),
+        (_, Work::Each) => (0.0, 1.5),
     }
 }
 
@@ -386,7 +433,8 @@ fn push_rounds(
             let server = servers[(round + turn) % servers.len()];
             for &work in works {
                 let (warm, seconds) = times(effort, work);
-                steps.push(Step { row, shape, server, round, work, warm, seconds });
+                let created = durable(effort);
+                steps.push(Step { row, shape, server, round, work, warm, seconds, created });
             }
         }
     }
@@ -415,7 +463,7 @@ mod tests {
     #[test]
     fn works_that_are_compared_with_each_other_follow_each_other() {
         let (steps, _) = steps(&asked("compare --only T5 --quick"), &["redis", "valkey"], |_, _| true);
-        assert_eq!(steps.len(), 12);
+        assert_eq!(steps.len(), 8);
         for (number, pair) in steps.chunks(2).enumerate() {
             assert_eq!((pair[0].server, pair[0].round), (pair[1].server, pair[1].round));
             assert_eq!(pair[0].round, number / 2);
@@ -446,5 +494,24 @@ mod tests {
         let said: Vec<(&str, &str)> = unable.iter().map(|unable| (unable.server, unable.command)).collect();
         assert_eq!(said, [("tallyring-uring", "CL.THROTTLE"), ("redis", "CL.THROTTLE"), ("redis", "HSET")]);
         assert_eq!(steps.iter().filter(|step| step.row == RowName::T10).count(), 1);
+    }
+
+    #[test]
+    fn a_quick_run_of_everything_is_planned_to_take_less_than_five_minutes() {
+        let options = asked("compare --quick");
+        let (steps, _) = steps(&options, &crate::compare::contender::NAMES, |_, _| true);
+        let planned = super::estimate(&steps, options.effort);
+        assert!(planned < 300.0, "{planned:.0} s");
+        let several = |row| steps.iter().filter(|step| step.row == row).map(|step| step.round).max();
+        assert_eq!([several(RowName::T1), several(RowName::Latency)], [Some(1), Some(0)]);
+    }
+
+    #[test]
+    fn keys_are_created_once_for_all_rows_that_find_them() {
+        let options = asked("compare --quick --only T1,T2,T6");
+        let (steps, _) = steps(&options, &["redis"], |_, _| true);
+        let measured: f64 = steps.iter().map(super::Step::estimate).sum();
+        let created = super::estimate(&steps, options.effort) - measured;
+        assert!((created - 2.2).abs() < 1e-9, "a start, a million keys, another million: {created}");
     }
 }

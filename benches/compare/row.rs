@@ -14,6 +14,8 @@ pub(super) enum RowName {
     T2,
     /// Unpipelined, 50 and 200 connections.
     T3,
+    /// Latencies at fixed rates; no target.
+    Latency,
     /// Our engines against each other, every shape.
     T4,
     /// Requests that name many keys.
@@ -54,10 +56,11 @@ pub(super) enum RowName {
 
 impl RowName {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::T1,
         Self::T2,
         Self::T3,
+        Self::Latency,
         Self::T4,
         Self::T6,
         Self::T5,
@@ -84,6 +87,7 @@ impl RowName {
             Self::T1 => "T1",
             Self::T2 => "T2",
             Self::T3 => "T3",
+            Self::Latency => "latency",
             Self::T4 => "T4",
             Self::T5 => "T5",
             Self::T6 => "T6",
@@ -119,6 +123,7 @@ impl RowName {
             Self::T1
             | Self::T2
             | Self::T3
+            | Self::Latency
             | Self::T4
             | Self::T5
             | Self::T6

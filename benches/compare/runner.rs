@@ -32,7 +32,7 @@ use super::statistics::median;
 use super::summary;
 use super::system_calls::Counter;
 use super::verdict::{self, Group};
-use super::work::{BULK_KEYS, Delivery, Due, Many, PIECE, Source, Work};
+use super::work::{BULK_KEYS, Delivery, Due, HALF, Many, PIECE, Source, Work};
 
 /// Runs a comparison and writes its record.
 ///
@@ -52,6 +52,13 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, String> {
     }
     let present: Vec<&str> = arena.contenders().iter().map(|contender| contender.name).collect();
     let (steps, unmeasured) = plan::steps(options, &present, |name, command| arena.knows(name, command));
+    let planned = plan::estimate(&steps, options.effort);
+    eprintln!(
+        "{} measurements, about {:.0} min {:02.0} s",
+        steps.len(),
+        (planned / 60.0).floor(),
+        planned % 60.0
+    );
     let counter = Counter::find(options.load_core);
     let mut run = Run { options, arena, samples: Vec::new(), counter };
     let failure = run.all(&steps).err();
@@ -97,8 +104,7 @@ struct Run<'o> {
 
 impl Run<'_> {
     fn all(&mut self, steps: &[Step]) -> Result<(), String> {
-        let total: f64 = steps.iter().map(Step::estimate).sum();
-        let bar = Progress::new(total);
+        let bar = Progress::new(steps.iter().map(Step::estimate).sum());
         let mut began = Vec::new();
         for (done, step) in steps.iter().enumerate() {
             if !began.contains(&step.group()) {
@@ -146,7 +152,7 @@ impl Run<'_> {
                     figures(|sample| sample.cpu_us).map(|cpu| format!("{cpu:.3} µs"))
                 }
                 Work::Calls => figures(|sample| sample.system_calls).map(|calls| format!("{calls:.3} calls")),
-                Work::Open => figures(|sample| sample.report.as_ref().map(|report| report.latency.p99))
+                Work::Open(_) => figures(|sample| sample.report.as_ref().map(|report| report.latency.p99))
                     .map(|p99| format!("p99 {p99:.0} µs")),
                 Work::Idle => figures(|sample| sample.per_connection).map(|bytes| format!("{bytes:.0} B")),
                 Work::Keys(..) => figures(|sample| sample.per_key_ns).map(|cpu| format!("{cpu:.1} ns")),
@@ -177,7 +183,9 @@ impl Run<'_> {
     fn one(&self, step: &Step) -> Result<Vec<Sample>, String> {
         let sample = match step.work {
             Work::Closed | Work::Keys(..) | Work::Among(_) => Some(self.load(step, None)?),
-            Work::Open => self.half_capacity(step).map(|rate| self.load(step, Some(rate))).transpose()?,
+            Work::Open(percent) => {
+                self.capacity(step, percent).map(|rate| self.load(step, Some(rate))).transpose()?
+            }
             Work::Calls => self.counter.as_ref().map(|counter| self.calls(step, counter)).transpose()?,
             Work::Idle => Some(self.idle(step)?),
             Work::Partial(command, delivery) => Some(self.partial(step, command, delivery)?),
@@ -191,7 +199,7 @@ impl Run<'_> {
             Work::Beside(harm) => Some(self.beside(step, harm)?),
             Work::Each => Some(self.each(step)?),
             Work::Expiry(due, keys) => {
-                self.half_capacity(step).map(|rate| self.expiry(step, due, keys, rate)).transpose()?
+                self.capacity(step, HALF).map(|rate| self.expiry(step, due, keys, rate)).transpose()?
             }
         };
         Ok(sample.into_iter().collect())
@@ -240,7 +248,7 @@ impl Run<'_> {
     fn ask(&self, step: &Step, rate: Option<f64>) -> Load {
         let mix = match step.work {
             Work::Keys(command, _) => command.mix_of_keys(BULK_KEYS),
-            Work::Closed | Work::Calls | Work::Open | Work::Among(_) => "incr".to_owned(),
+            Work::Closed | Work::Calls | Work::Open(_) | Work::Among(_) => "incr".to_owned(),
             Work::Idle
             | Work::Partial(..)
             | Work::Holding(..)
@@ -270,8 +278,8 @@ impl Run<'_> {
         self.options.seed.wrapping_mul(1000) + step.round as u64
     }
 
-    /// Half of what the slower server of this row did under this shape when it was saturated.
-    fn half_capacity(&self, step: &Step) -> Option<f64> {
+    /// So much of what the slowest server of this row did under this shape when it was saturated.
+    fn capacity(&self, step: &Step, percent: u8) -> Option<f64> {
         let of = |server: &&str| {
             let same = |sample: &&Sample| {
                 (sample.row, sample.shape, sample.work) == (step.row, step.shape, Work::Closed)
@@ -279,8 +287,8 @@ impl Run<'_> {
             let of = self.samples.iter().filter(same).filter(|sample| sample.server == *server);
             median(&of.filter_map(|sample| Some(sample.report.as_ref()?.rate)).collect::<Vec<f64>>())
         };
-        let slower = plan::servers(step.row).iter().filter_map(of).min_by(f64::total_cmp)?;
-        Some((slower / 2.0).round())
+        let slowest = plan::servers(step.row).iter().filter_map(of).min_by(f64::total_cmp)?;
+        Some((slowest * f64::from(percent) / 100.0).round())
     }
 
     fn idle(&self, step: &Step) -> Result<Sample, String> {

@@ -1,11 +1,11 @@
 //! Medians, spreads, and intervals of paired ratios. Knows numbers only.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::load::mix::Random;
 
 /// The middle of some values, and how far they spread.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Spread {
     /// Half of the values are at or below.
     pub(super) median: f64,

@@ -9,7 +9,12 @@ use super::row::{RowName, Shape};
 use super::statistics::{Spread, spread};
 use super::tables;
 use super::verdict::{Judged, shapes};
-use super::work::{BULK_KEYS, Work};
+use super::work::{BULK_KEYS, HALF, NEARLY, Work};
+
+/// What a quick run leaves out, as its record says.
+const QUICK: &str = "one or two rounds of 0.3 s; a fifth of T7's arguments and of the most keys of T5 and T6, a tenth of the keys of \
+T15 and of servers with a journal, a twentieth of those of T9 and T10, a fiftieth of those of T13 and T14. For a look: its spreads are ranges \
+of few rounds, and servers with fewer keys have more of them in caches.";
 
 /// The summary.
 pub(super) fn markdown(record: &Record) -> String {
@@ -37,7 +42,9 @@ pub(super) fn markdown(record: &Record) -> String {
         text.push_str(&format!("\n## {} — {}\n", row.text(), title(row, shape)));
         text.push_str(&closed(&samples));
         text.push_str(&load_bound(&samples));
-        text.push_str(&open(&samples));
+        for percent in [HALF, NEARLY] {
+            text.push_str(&open(&samples, percent));
+        }
         text.push_str(&matrix(&samples, 1, |sample| sample.per_key_ns));
         text.push_str(&matrix(&samples, 3, |sample| sample.held));
         text.push_str(&idle(&samples));
@@ -71,9 +78,12 @@ fn facts(record: &Record) -> String {
     let counter = record.counter.unwrap_or("not counted: neither perf nor strace works here");
     text.push_str(&format!(
         "`cargo bench --bench compare -- {}`. `save \"\"` on all servers, and \
-         `auto-aof-rewrite-percentage 0` where there is a journal. CPU per operation is the growth of schedstat over all threads; medians (least to greatest). System calls: {}.\n\n",
+         `auto-aof-rewrite-percentage 0` where there is a journal. CPU per operation is the growth of schedstat over all threads; medians (least to greatest). Of it user: the share of user ticks in `stat`; waits and preemptions: voluntary and involuntary context switches in `status` of all threads. System calls, in a run of their own: {}.\n\n",
         record.flags, counter
     ));
+    if record.flags.split(' ').any(|flag| flag == "--quick") {
+        text.push_str(&format!("`--quick`: {QUICK}\n\n"));
+    }
     for (name, version) in &record.servers {
         let mode = record.modes.get(name).map_or("", String::as_str);
         text.push_str(&format!("- {name}: {version}; {mode}\n"));
@@ -195,22 +205,22 @@ fn load_bound(samples: &[&Sample]) -> String {
     format!("\nThe load was busier than the server, and so the limit, for: {}.\n", names.join(", "))
 }
 
-/// At half load: latencies.
-fn open(samples: &[&Sample]) -> String {
+/// At a part of the slowest server's capacity: latencies.
+fn open(samples: &[&Sample], percent: u8) -> String {
     let mut text = String::new();
     for server in NAMES {
         let rounds: Vec<_> = samples
             .iter()
-            .filter(|sample| sample.server == server && sample.work == Work::Open)
+            .filter(|sample| sample.server == server && sample.work == Work::Open(percent))
             .filter_map(|sample| sample.report.as_ref())
             .collect();
         let Some(first) = rounds.first() else { continue };
         if text.is_empty() {
-            text.push_str(
-                "\nAt a fixed rate, half of the slower server's capacity; µs from the intended send time:\n\n\
+            text.push_str(&format!(
+                "\nAt a fixed rate, {percent} % of the slowest server's capacity; µs from the intended send time:\n\n\
                  | server | asked/s | done/s | p50 | p90 | p99 | p99.9 | p99.99 | max | sent late, p99 | rounds kept |\n\
-                 |---|---|---|---|---|---|---|---|---|---|---|\n",
-            );
+                 |---|---|---|---|---|---|---|---|---|---|---|\n"
+            ));
         }
         let middle = |pick: &dyn Fn(&crate::load::report::Report) -> f64, digits: usize| {
             let values: Vec<f64> = rounds.iter().map(|report| pick(report)).collect();

@@ -16,7 +16,7 @@ use super::contender::{
 use super::record::Sample;
 use super::row::{RowName, Shape};
 use super::statistics::{Spread, median, paired_ratio, spread};
-use super::work::{FEW_KEYS, Many, Source, Work};
+use super::work::{FEW_KEYS, HALF, Many, Source, Work};
 
 /// A figure of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl Metric {
         match self {
             Self::Cpu | Self::Rate => work == Work::Closed,
             Self::Calls => work == Work::Calls,
-            Self::P50 | Self::P99 => work == Work::Open,
+            Self::P50 | Self::P99 => work == Work::Open(HALF),
             Self::Connection => work == Work::Idle,
             Self::Key(command) => matches!(work, Work::Keys(of, _) if of == command),
             Self::Held(command) => matches!(work, Work::Partial(of, _) if of == command),
@@ -372,7 +372,9 @@ fn judge_one(samples: &[Sample], target: &Target, group: Group) -> Judged {
         | Work::Snapshot(_)
         | Work::Beside(_)
         | Work::Starting(..) => format!(", {work}"),
-        Work::Closed | Work::Calls | Work::Open | Work::Idle | Work::Growing(_) | Work::Each => String::new(),
+        Work::Closed | Work::Calls | Work::Open(_) | Work::Idle | Work::Growing(_) | Work::Each => {
+            String::new()
+        }
     };
     let met = value.map(|value| {
         let within = if target.least { value.median >= target.bound } else { value.median <= target.bound };
@@ -552,6 +554,7 @@ mod tests {
             asked_rate: None,
             rate: 1.0,
             latency: Latency::default(),
+            histogram: None,
             late: None,
             kept_up: true,
             generator_load: 1.0,

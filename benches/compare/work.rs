@@ -13,6 +13,10 @@ pub(super) const BULK_KEYS: u32 = 10_000;
 /// Keys of T5 that stay in a processor's nearest caches.
 pub(super) const FEW_KEYS: u64 = 1_000;
 
+/// Of [`Work::Open`]: a server that is well, and one that is nearly busy.
+pub(super) const HALF: u8 = 50;
+pub(super) const NEARLY: u8 = 80;
+
 /// Commands that not every server has; see [`Work::needs`].
 pub(super) const COMMANDS: [&str; 5] = ["MINCRBY", "HSET", "CL.THROTTLE", "SAVE", "BGSAVE"];
 
@@ -23,8 +27,8 @@ pub(super) enum Work {
     Closed,
     /// Saturating load while system calls are counted.
     Calls,
-    /// Half of the slower server's capacity, at fixed times.
-    Open,
+    /// So many per cent of the slowest server's capacity, at fixed times.
+    Open(u8),
     /// Idle connections.
     Idle,
     /// Saturating requests that each name [`BULK_KEYS`] keys, any of so many that exist.
@@ -55,7 +59,8 @@ impl fmt::Display for Work {
         match self {
             Self::Closed => f.write_str("closed"),
             Self::Calls => f.write_str("calls"),
-            Self::Open => f.write_str("open"),
+            Self::Open(HALF) => f.write_str("open"),
+            Self::Open(percent) => write!(f, "open at {percent} %"),
             Self::Idle => f.write_str("idle"),
             Self::Keys(command, keys) => write!(f, "{} of {keys} keys", command.text()),
             Self::Partial(command, Delivery::Whole) => write!(f, "{} by whole writes", command.text()),
@@ -100,7 +105,7 @@ impl Work {
             Self::Starting(Source::Snapshot, _) => Some("SAVE"),
             Self::Closed
             | Self::Calls
-            | Self::Open
+            | Self::Open(_)
             | Self::Idle
             | Self::Keys(Many::Mget | Many::Mset, _)
             | Self::Partial(..)

@@ -32,7 +32,8 @@ const OUTSTANDING: u64 = 1_000_000;
 /// are in every server's latencies alike. Twice that means that something else had its processor.
 pub(crate) const PUNCTUAL: Duration = Duration::from_micros(50);
 
-/// Sends `pace.rate` requests a second for `time`, then awaits the replies.
+/// Sends `pace.rate` requests a second for `time`, then awaits the replies. `depth` of them are due at a time, on one
+/// connection, in one send.
 ///
 /// The loop never sleeps: a timer would be late by more than a loopback round trip. It needs a processor to itself.
 ///
@@ -42,10 +43,11 @@ pub(crate) fn run(
     clients: &mut Clients,
     source: &mut Source,
     pace: Pace,
+    depth: usize,
     time: Duration,
 ) -> Result<Outcome, Fault> {
     let mut latency = recorder();
-    let ran = drive(clients, source, pace, time, &mut latency)?;
+    let ran = pipelined(clients, source, pace, depth, time, &mut latency)?;
     Ok(Outcome { operations: ran.answered, time: ran.time, latency, late: Some(ran.late) })
 }
 
@@ -87,7 +89,8 @@ pub(crate) struct Ran {
     pub(crate) late: Histogram<u64>,
 }
 
-/// As [`run`], but what comes of replies, and whether it ends before `time`, is the observer's business.
+/// As [`run`], one request at a time, but what comes of replies, and whether it ends before `time`, is the observer's
+/// business.
 ///
 /// # Errors
 /// See [`run`].
@@ -98,8 +101,19 @@ pub(crate) fn drive(
     time: Duration,
     observer: &mut impl Observer,
 ) -> Result<Ran, Fault> {
+    pipelined(clients, source, pace, 1, time, observer)
+}
+
+fn pipelined(
+    clients: &mut Clients,
+    source: &mut Source,
+    pace: Pace,
+    depth: usize,
+    time: Duration,
+    observer: &mut impl Observer,
+) -> Result<Ran, Fault> {
     let mut answered = 0_u64;
-    let mut sender = Sender::new(pace, nanos(time));
+    let mut sender = Sender::new(pace, depth as u64, nanos(time));
     let start = sender.start;
     let mut heard = start;
     loop {
@@ -144,16 +158,18 @@ struct Sender {
     /// When to stop, likewise.
     end: u64,
     issued: u64,
+    /// Requests that are due at a time.
+    depth: u64,
     /// The next request's connection.
     turn: usize,
     late: Histogram<u64>,
 }
 
 impl Sender {
-    fn new(pace: Pace, end: u64) -> Self {
-        let mut schedule = Schedule::new(pace);
+    fn new(pace: Pace, depth: u64, end: u64) -> Self {
+        let mut schedule = Schedule::new(Pace { rate: pace.rate / depth as f64, ..pace });
         let due = schedule.next();
-        Self { schedule, start: Instant::now(), due, end, issued: 0, turn: 0, late: recorder() }
+        Self { schedule, start: Instant::now(), due, end, issued: 0, depth, turn: 0, late: recorder() }
     }
 
     fn is_done(&self) -> bool {
@@ -169,12 +185,14 @@ impl Sender {
         let mut now = nanos(self.start.elapsed());
         while self.due <= now && !self.is_done() {
             let client = &mut clients.all[self.turn];
-            client.enqueue(source, self.due);
+            for _ in 0..self.depth {
+                client.enqueue(source, self.due);
+            }
             client.flush()?;
             self.late.saturating_record(now - self.due);
             observer.left(self.due, now);
             self.turn = (self.turn + 1) % clients.all.len();
-            self.issued += 1;
+            self.issued += self.depth;
             self.due = self.schedule.next();
             now = nanos(self.start.elapsed());
         }

@@ -5,7 +5,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +115,9 @@ pub(crate) struct Report {
     /// Closed loop: from sending a pipeline to its last reply. Fixed rate: from the time a request was meant to be
     /// sent to its reply.
     pub(crate) latency: Latency,
+    /// Fixed rate: all latencies, in nanoseconds, as HdrHistogram's compressed form (V2) in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) histogram: Option<String>,
     /// Fixed rate: how much later than meant requests left, by the generator's own fault.
     pub(crate) late: Option<Latency>,
     /// Fixed rate: whether the generator kept its schedule. If not, the latencies are its own.
@@ -120,6 +126,21 @@ pub(crate) struct Report {
     pub(crate) generator_load: f64,
     /// Resident bytes of the generator.
     pub(crate) generator_rss: u64,
+}
+
+/// A histogram in HdrHistogram's compressed form, in base64.
+pub(crate) fn encoded(histogram: &Histogram<u64>) -> Option<String> {
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new().serialize(histogram, &mut bytes).ok()?;
+    Some(BASE64_STANDARD.encode(bytes))
+}
+
+impl Report {
+    /// The histogram of latencies, if it is there and whole.
+    pub(crate) fn decoded(&self) -> Option<Histogram<u64>> {
+        let bytes = BASE64_STANDARD.decode(self.histogram.as_ref()?).ok()?;
+        Deserializer::new().deserialize(&mut bytes.as_slice()).ok()
+    }
 }
 
 impl fmt::Display for Report {
@@ -157,7 +178,23 @@ impl fmt::Display for Report {
 
 #[cfg(test)]
 mod tests {
-    use super::{Latency, recorder};
+    use super::{Latency, Report, encoded, recorder};
+
+    #[test]
+    fn a_distribution_survives_the_record() {
+        let mut histogram = recorder();
+        for nanos in [40_000, 50_000, 60_000, 9_000_000] {
+            histogram.record(nanos).unwrap();
+        }
+        let text = r#"{"mix": "incr", "connections": 1, "depth": 1, "keys": 1, "seed": 1, "operations": 4, "keys_named": 4,
+            "seconds": 1.0, "asked_rate": 4.0, "rate": 4.0, "late": null, "kept_up": true, "generator_load": 0.1,
+            "generator_rss": 0, "latency": {"count": 4, "p50": 0, "p90": 0, "p99": 0, "p999": 0, "p9999": 0, "max": 0}}"#;
+        let old: Report = serde_json::from_str(text).unwrap();
+        assert_eq!(old.decoded(), None);
+        let report = Report { histogram: encoded(&histogram), ..old };
+        let again: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+        assert_eq!(again.decoded(), Some(histogram));
+    }
 
     #[test]
     fn quantiles_are_microseconds() {

@@ -13,7 +13,7 @@ use super::client::Clients;
 use super::closed::{self, Goal, Outcome};
 use super::mix::{Mix, Order, Source};
 use super::open::{self, Arrivals, PUNCTUAL, Pace};
-use super::report::{Latency, Own, Report};
+use super::report::{Latency, Own, Report, encoded};
 use super::{
     Fault, commands, expiry, fault, grow, harm, idle, limits, nanos, partial, report_json, say, snapshot,
     stand_by,
@@ -61,7 +61,7 @@ pub(crate) fn load_command() -> Command {
 /// Numbers from 1: name, default, help.
 const NUMBERS: [(&str, &str, &str); 3] = [
     ("connections", "50", "connections"),
-    ("depth", "1", "requests in a pipeline (saturating loop)"),
+    ("depth", "1", "requests in a pipeline; at a fixed rate they are due together"),
     ("keys", "1000000", "number of different keys"),
 ];
 
@@ -405,7 +405,7 @@ impl Asked {
 
     fn once(&self, clients: &mut Clients, source: &mut Source, goal: Goal) -> Result<Outcome, Fault> {
         match (self.pace, goal) {
-            (Some(pace), Goal::Time(time)) => open::run(clients, source, pace, time),
+            (Some(pace), Goal::Time(time)) => open::run(clients, source, pace, self.depth, time),
             (None, _) | (_, Goal::Operations(_)) => closed::run(clients, source, self.depth, goal),
         }
     }
@@ -418,7 +418,7 @@ impl Asked {
         Report {
             mix: self.mix.to_string(),
             connections: self.connections,
-            depth: if self.pace.is_some() { 1 } else { self.depth },
+            depth: self.depth,
             keys: self.keys,
             seed: self.seed,
             operations: outcome.operations,
@@ -427,6 +427,7 @@ impl Asked {
             asked_rate: self.pace.map(|pace| pace.rate),
             rate,
             latency: Latency::of(&outcome.latency),
+            histogram: self.pace.and_then(|_| encoded(&outcome.latency)),
             late: outcome.late.as_ref().map(Latency::of),
             kept_up,
             generator_load: busy.as_secs_f64() / seconds,
