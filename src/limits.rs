@@ -151,6 +151,9 @@ pub const BACKLOG_BYTES: usize = 64 * 1024;
 /// connections. What is above, and every carry of more than two backlogs, goes back to the allocator.
 pub const SPARE_BYTES: usize = 2 * 1024 * 1024;
 
+/// Connections that are a crowd: when half of them are gone, what they held is given back.
+pub const CROWD: usize = 512;
+
 /// Memory that a worker has freed before the kernel is given back what is free: less is soon needed again.
 pub const TRIM_BYTES: usize = 4 * 1024 * 1024;
 

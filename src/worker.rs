@@ -136,6 +136,8 @@ pub struct Worker {
     spare: Spare,
     /// Bytes freed since the kernel was to be given back what is free.
     released: usize,
+    /// Most connections there were since a crowd has gone.
+    crowd: usize,
     questions: Questions,
     monitoring: Monitoring,
     /// Its way through the table, what is due there, and whether it has come to an end.
@@ -219,6 +221,7 @@ impl Worker {
             pool: OutPool::default(),
             spare: Spare::default(),
             released: 0,
+            crowd: 0,
             questions: Questions::default(),
             sweep: Sweep::of_thread(id),
             sweeping: false,
@@ -317,6 +320,7 @@ impl Worker {
         self.counts.connections += 1;
         let slot = self.connections.insert(connection);
         self.slots = self.slots.max(slot + 1);
+        self.crowd = self.crowd.max(self.connections.len());
         let slot = u32::try_from(slot).expect("connections are counted in descriptors, which fit 31 bits");
         let token = Token { slot, generation: self.generation };
         if is_stranger || is_encrypted {
@@ -333,6 +337,7 @@ impl Worker {
         }
         let Some(mut connection) = self.take(token) else { return };
         self.discount(&connection);
+        self.note_gone();
         connection.input.clear(&mut self.spare);
         connection.session.forget_transaction(&self.shared.table);
         if let Some(outgoing) = connection.outgoing.take() {

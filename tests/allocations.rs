@@ -174,8 +174,16 @@ fn start(engine: EngineChoice, recv: ReceiveMode) -> (Server, SocketAddr) {
         let addr = probe.local_addr().expect("a bound socket has an address");
         drop(probe);
         let port = addr.port();
-        let admin_port = AdminPort::NONE;
-        let config = Config { port, admin_port, threads: 1, engine, recv, ..Config::default() };
+        let config = Config {
+            port,
+            admin_port: AdminPort::NONE,
+            threads: 1,
+            engine,
+            recv,
+            // An entry of the slow log takes memory, and on a busy machine any request may be slow.
+            slowlog_log_slower_than: -1,
+            ..Config::default()
+        };
         match Server::start(config) {
             Ok(server) => return (server, addr),
             Err(error) if error.to_string().to_lowercase().contains("in use") => {}

@@ -64,6 +64,7 @@ fn shown((_, shape, work): Group) -> Option<(Metric, String)> {
         Work::Expiry(..) => (Metric::Gone, format!("{work}: seconds until all are gone")),
         Work::Starting(source, _) => (Metric::Start(source), format!("{work}: seconds until it answers")),
         Work::Snapshot(_) => (Metric::Saving, format!("{work}: p99.9 meanwhile ÷ before")),
+        Work::Beside(_) => (Metric::Disturbed, format!("{work}: p99 ÷ before")),
         Work::Calls | Work::Open(_) | Work::Idle | Work::Growing(_) | Work::Each => return None,
     })
 }

@@ -15,6 +15,7 @@ mod durability;
 mod expiry;
 mod latencies;
 mod launch;
+mod limits;
 mod machine;
 mod measure;
 mod memory;
@@ -65,7 +66,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn command() -> Command {
     options::arguments(Command::new("compare"))
-        .about("compares servers on this machine: CPU per operation and key, latencies, memory, expiry, durability")
+        .about("compares servers on this machine: CPU per operation and key, latencies, memory, expiry, durability, limits")
         .args_conflicts_with_subcommands(true)
         .subcommand(load::role::load_command())
         .subcommand(load::role::idle_command())
@@ -73,6 +74,7 @@ fn command() -> Command {
         .subcommand(load::role::grow_command())
         .subcommand(load::role::expiry_command())
         .subcommand(load::role::snapshot_command())
+        .subcommand(load::role::limits_command())
         .subcommand(load::role::commands_command())
         .subcommand(bare::command())
         .subcommand(launch::command())
@@ -89,6 +91,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         Some(("grow", matches)) => load::role::run_grow(matches, &mut input, &mut output)?,
         Some(("expiry", matches)) => load::role::run_expiry(matches, &mut input, &mut output)?,
         Some(("snapshot", matches)) => load::role::run_snapshot(matches, &mut input, &mut output)?,
+        Some(("limits", matches)) => load::role::run_limits(matches, &mut input, &mut output)?,
         Some(("commands", matches)) => load::role::run_commands(matches, &mut input, &mut output)?,
         Some(("bare", matches)) => bare::run(matches)?,
         Some(("launch", matches)) => return Err(launch::run(matches).into()),

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::load::harm::Kind;
 use crate::load::population::Population;
 
 use super::contender::{
@@ -58,7 +59,7 @@ fn shapes(row: RowName, effort: Effort) -> &'static [Shape] {
         RowName::T11 if effort == Effort::Smoke => &[IDLE_SMOKE],
         RowName::T11 => &[IDLE],
         RowName::T12 => &[ALONE, FLAT, CROWD],
-        RowName::T13 | RowName::T14 | RowName::T15 => &[FLAT],
+        RowName::T13 | RowName::T14 | RowName::T15 | RowName::Limits => &[FLAT],
         RowName::Commands => &[ALONE],
     }
 }
@@ -80,6 +81,8 @@ pub(super) fn servers(row: RowName) -> &'static [&'static str] {
         // Engines have nothing to do with the table.
         RowName::T9 | RowName::T10 | RowName::T15 => &[OURS, REDIS, VALKEY],
         RowName::T16 => &[OURS, OURS_TWO, REDIS, VALKEY],
+        // The bare loop tells what the kernel and the load core have to do with it.
+        RowName::Limits => &[OURS, OURS_EPOLL, BARE_EPOLL],
     }
 }
 
@@ -89,6 +92,8 @@ fn does(server: &str, work: Work) -> bool {
     match work {
         Work::Starting(Source::Snapshot, _) => [OURS_EVERYSEC, REDIS, VALKEY].contains(&server),
         Work::Starting(Source::Journal, _) => EVERYSEC.contains(&server),
+        // It has neither large replies nor passwords, nor words.
+        Work::Beside(Kind::Slow | Kind::Strangers) => server != BARE_EPOLL,
         Work::Closed
         | Work::Calls
         | Work::Open(_)
@@ -100,6 +105,7 @@ fn does(server: &str, work: Work) -> bool {
         | Work::Growing(_)
         | Work::Expiry(..)
         | Work::Snapshot(_)
+        | Work::Beside(_)
         | Work::Each => true,
     }
 }
@@ -148,7 +154,7 @@ impl Step {
                 Work::Calls => self.warm + self.seconds + 0.15,
                 Work::Idle => 0.5 + self.shape.connections as f64 * 1e-4,
                 Work::Keys(..) | Work::Among(_) => self.warm + self.seconds + 0.1,
-                Work::Partial(..) | Work::Each => self.seconds,
+                Work::Partial(..) | Work::Each | Work::Beside(_) => self.seconds,
                 Work::Holding(Population::Rows, keys) => self.seconds + keys as f64 * 4e-6,
                 Work::Holding(_, keys) | Work::Growing(keys) => self.seconds + keys as f64 * 1e-6,
                 Work::Expiry(_, keys) => self.seconds + keys as f64 * 8e-6,
@@ -178,6 +184,7 @@ impl Step {
             | Work::Expiry(..)
             | Work::Snapshot(_)
             | Work::Starting(..)
+            | Work::Beside(_)
             | Work::Each => None,
         }
     }
@@ -186,6 +193,7 @@ impl Step {
     pub(super) fn keys(&self, effort: Effort) -> u64 {
         match self.work {
             Work::Closed | Work::Calls | Work::Open(_) if self.row.is_durable() => durable(effort),
+            Work::Beside(_) => durable(effort),
             Work::Closed | Work::Calls | Work::Open(_) => keys(effort),
             Work::Keys(_, keys) | Work::Among(keys) | Work::Snapshot(keys) | Work::Starting(_, keys) => keys,
             Work::Idle
@@ -354,6 +362,10 @@ fn works(row: RowName, shape: Shape, effort: Effort) -> Vec<Vec<Work>> {
             [Work::Closed].into_iter().chain(due).collect()
         }
         RowName::T16 => vec![Work::Closed],
+        RowName::Limits => {
+            let part = if effort == Effort::Quick { 2 } else { 1 };
+            Kind::ALL.into_iter().step_by(part).map(Work::Beside).collect()
+        }
         RowName::Commands => vec![Work::Each],
     };
     one_by_one.into_iter().map(|work| vec![work]).collect()
@@ -377,8 +389,7 @@ fn rounds(options: &Options, row: RowName, work: Work) -> usize {
         (Effort::Full, RowName::T4) => 15,
         (Effort::Full, _) => 5,
         // A look: where it is about more than that, say how many.
-        (Effort::Quick, RowName::T1 | RowName::T2 | RowName::T3 | RowName::T4) => 2,
-        (Effort::Quick, RowName::T5 | RowName::T6 | RowName::T16) => 2,
+        (Effort::Quick, RowName::T1 | RowName::T2 | RowName::T3) => 2,
         (Effort::Quick, _) => 1,
         (Effort::Smoke, _) => 1,
     })
@@ -391,7 +402,7 @@ fn times(effort: Effort, work: Work) -> (f64, f64) {
         (Effort::Full, Work::Open(_)) => (0.5, 4.0),
         (Effort::Full, Work::Calls) => (0.3, 0.5),
         (Effort::Quick, Work::Closed | Work::Keys(..) | Work::Among(_)) => (0.1, 0.3),
-        (Effort::Quick, Work::Open(_)) => (0.1, 0.6),
+        (Effort::Quick, Work::Open(_)) => (0.1, 0.5),
         (Effort::Quick, Work::Calls) => (0.05, 0.15),
         (Effort::Smoke, Work::Open(_)) => (0.05, 0.3),
         (Effort::Smoke, Work::Closed | Work::Calls | Work::Keys(..) | Work::Among(_)) => (0.05, 0.1),
@@ -400,12 +411,15 @@ fn times(effort: Effort, work: Work) -> (f64, f64) {
         (Effort::Full, Work::Partial(_, Delivery::Whole)) => (0.0, 1.0),
         (Effort::Full, Work::Partial(_, Delivery::Pieces)) => (0.0, 4.0),
         (_, Work::Partial(_, Delivery::Whole)) => (0.0, 0.5),
-        (_, Work::Partial(_, Delivery::Pieces)) => (0.0, 1.0),
-        (_, Work::Holding(..) | Work::Starting(..)) => (0.0, 1.0),
+        (_, Work::Partial(_, Delivery::Pieces)) => (0.0, 0.8),
+        (Effort::Full, Work::Holding(..)) | (_, Work::Starting(..)) => (0.0, 1.0),
+        (_, Work::Holding(..)) => (0.0, 0.7),
         (Effort::Full, Work::Growing(_)) => (0.0, 15.0),
-        (_, Work::Growing(_)) => (0.0, 3.0),
+        (_, Work::Growing(_)) => (0.0, 2.0),
         (Effort::Full, Work::Expiry(..) | Work::Snapshot(_)) => (0.0, 5.0),
-        (_, Work::Expiry(..) | Work::Snapshot(_)) => (0.0, 3.5),
+        (_, Work::Expiry(..) | Work::Snapshot(_)) => (0.0, 2.8),
+        (Effort::Full, Work::Beside(_)) => (0.0, 20.0),
+        (_, Work::Beside(_)) => (0.0, 3.3),
         (Effort::Full, Work::Each) => (0.0, 3.0),
         (_, Work::Each) => (0.0, 1.5),
     }
@@ -454,7 +468,7 @@ mod tests {
     #[test]
     fn works_that_are_compared_with_each_other_follow_each_other() {
         let (steps, _) = steps(&asked("compare --only T5 --quick"), &["redis", "valkey"], |_, _| true);
-        assert_eq!(steps.len(), 8);
+        assert_eq!(steps.len(), 4);
         for (number, pair) in steps.chunks(2).enumerate() {
             assert_eq!((pair[0].server, pair[0].round), (pair[1].server, pair[1].round));
             assert_eq!(pair[0].round, number / 2);

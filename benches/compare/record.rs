@@ -21,6 +21,7 @@ use super::contender::Missing;
 use super::counters::Point;
 use super::curve;
 use super::durability;
+use super::limits::Limits;
 use super::machine::{self, Facts};
 use super::plan::Unable;
 use super::row::{RowName, Shape};
@@ -70,6 +71,8 @@ pub(super) struct Sample {
     pub(super) expiry: Option<Box<Expiry>>,
     /// What a snapshot did to requests.
     pub(super) snapshot: Option<Box<Snapshot>>,
+    /// What harm that others did came to.
+    pub(super) limits: Option<Box<Limits>>,
     /// A start with data.
     pub(super) start: Option<Start>,
     /// How long each command took.
@@ -106,6 +109,7 @@ impl Sample {
             point: None,
             expiry: None,
             snapshot: None,
+            limits: None,
             start: None,
             commands: Vec::new(),
             report: None,
@@ -207,7 +211,9 @@ impl Record {
              server_load,generator_load,system_calls,anonymous_bytes,bytes_per_connection,asked_rate,kept_up,\
              p50_us,p90_us,p99_us,p999_us,p9999_us,max_us,ns_per_key,bytes_per_byte,seed,\
              counters,bytes_per_counter,dataset_per_counter,key_bytes,gone_s,left,quiet_p99_us,expiring_p99_us,\
-             quiet_p999_us,saving_p999_us,saving_s,memory_growth,start_s,stored_bytes\n",
+             quiet_p999_us,saving_p999_us,saving_s,memory_growth,start_s,stored_bytes,quiet_p50_us,disturbed_p50_us,\
+             disturbed_p99_us,disturbed_p999_us,late_quiet_p99_us,late_disturbed_p99_us,memory_before_bytes,\
+             memory_peak_bytes,memory_after_bytes,counted\n",
         );
         for sample in &self.samples {
             text.push_str(&csv_line(sample));
@@ -248,7 +254,10 @@ fn csv_line(sample: &Sample) -> String {
     line.push_str(&cells(&numbers));
     line.push_str(&report.map_or_else(|| ",".to_owned(), |report| format!(",{}", report.seed)));
     let (point, expiry) = (sample.point.as_ref(), sample.expiry.as_ref());
-    let (snapshot, start) = (sample.snapshot.as_ref(), sample.start);
+    let (snapshot, start, limits) = (sample.snapshot.as_ref(), sample.start, sample.limits.as_ref());
+    let seen = limits.map(|limits| &limits.disturbance);
+    let quiet = seen.map(|seen| seen.quiet);
+    let quiet = quiet.or(expiry.map(|expiry| expiry.quiet)).or(snapshot.map(|snapshot| snapshot.quiet));
     let numbers = [
         point.map(|point| point.counters as f64),
         point.map(|point| point.per_counter),
@@ -256,14 +265,24 @@ fn csv_line(sample: &Sample) -> String {
         point.map(|point| point.key_bytes),
         expiry.map(|expiry| expiry.gone_s),
         expiry.map(|expiry| expiry.left as f64),
-        expiry.map(|expiry| expiry.quiet.p99),
+        quiet.map(|quiet| quiet.p99),
         expiry.map(|expiry| expiry.expiring.p99),
-        snapshot.map(|snapshot| snapshot.quiet.p999),
+        quiet.map(|quiet| quiet.p999),
         snapshot.map(|snapshot| snapshot.saving.p999),
         snapshot.map(|snapshot| snapshot.ended_s - snapshot.began_s),
         snapshot.map(|snapshot| snapshot.growth()),
         start.map(|start| start.seconds),
         start.map(|start| start.stored_bytes as f64),
+        seen.map(|seen| seen.quiet.p50),
+        seen.map(|seen| seen.disturbed.p50),
+        seen.map(|seen| seen.disturbed.p99),
+        seen.map(|seen| seen.disturbed.p999),
+        seen.map(|seen| seen.late_quiet.p99),
+        seen.map(|seen| seen.late_disturbed.p99),
+        seen.map(|seen| seen.before_bytes as f64),
+        seen.map(|seen| seen.most_bytes as f64),
+        limits.map(|limits| limits.after_bytes as f64),
+        limits.and_then(|limits| limits.counted()).map(|counted| counted as f64),
     ];
     line.push_str(&cells(&numbers));
     line.push('\n');

@@ -48,13 +48,15 @@ pub(super) enum RowName {
     T15,
     /// Two workers against one.
     T16,
+    /// Latencies of the well-behaved while others do harm.
+    Limits,
     /// Latencies of every command; no target.
     Commands,
 }
 
 impl RowName {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::T1,
         Self::T2,
         Self::T3,
@@ -75,6 +77,7 @@ impl RowName {
         Self::T14,
         Self::T15,
         Self::T16,
+        Self::Limits,
         Self::Commands,
     ];
 
@@ -101,6 +104,7 @@ impl RowName {
             Self::T14 => "T14",
             Self::T15 => "T15",
             Self::T16 => "T16",
+            Self::Limits => "limits",
             Self::Commands => "commands",
         }
     }
@@ -129,6 +133,7 @@ impl RowName {
             | Self::T11
             | Self::T15
             | Self::T16
+            | Self::Limits
             | Self::Commands => false,
         }
     }

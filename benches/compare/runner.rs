@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::load::harm::Kind;
 use crate::load::population::Population;
 use crate::load::report::Report;
 
@@ -16,6 +17,7 @@ use super::contender::{self, Missing};
 use super::counters::{self, Point};
 use super::expiry;
 use super::latencies;
+use super::limits;
 use super::machine::{self, Facts};
 use super::measure::{Load, Measured, fill, measure};
 use super::memory::{self, Cores};
@@ -163,6 +165,8 @@ impl Run<'_> {
                 Work::Starting(..) => {
                     figures(|sample| Some(sample.start?.seconds)).map(|seconds| format!("{seconds:.2} s"))
                 }
+                Work::Beside(_) => figures(|sample| Some(sample.limits.as_ref()?.disturbance.ratio()))
+                    .map(|ratio| format!("p99 {ratio:.2} ×")),
                 Work::Each => figures(|sample| Some(sample.commands.first()?.latency.p50))
                     .map(|p50| format!("{p50:.1} µs")),
                 Work::Expiry(..) => figures(|sample| Some(sample.expiry.as_ref()?.gone_s))
@@ -192,6 +196,7 @@ impl Run<'_> {
             }
             Work::Snapshot(keys) => Some(self.snapshot(step, keys)?),
             Work::Starting(source, keys) => Some(self.start(step, source, keys)?),
+            Work::Beside(harm) => Some(self.beside(step, harm)?),
             Work::Each => Some(self.each(step)?),
             Work::Expiry(due, keys) => {
                 self.capacity(step, HALF).map(|rate| self.expiry(step, due, keys, rate)).transpose()?
@@ -251,6 +256,7 @@ impl Run<'_> {
             | Work::Expiry(..)
             | Work::Snapshot(_)
             | Work::Starting(..)
+            | Work::Beside(_)
             | Work::Each => {
                 unreachable!("{}: these bring their own load", step.work)
             }
@@ -340,6 +346,14 @@ impl Run<'_> {
         let asked = snapshot::Asked { keys, connections: step.shape.connections, seed: self.seed(step) };
         let seen = snapshot::watch(contender, self.cores(), self.options.effort, asked)?;
         Ok(Sample { snapshot: Some(Box::new(seen)), ..blank(step) })
+    }
+
+    fn beside(&self, step: &Step, harm: Kind) -> Result<Sample, String> {
+        let contender = self.arena.contender(step.server);
+        let keys = step.keys(self.options.effort);
+        let asked = limits::Asked { harm, keys, connections: step.shape.connections, seed: self.seed(step) };
+        let seen = limits::watch(contender, self.cores(), self.options.effort, asked)?;
+        Ok(Sample { limits: Some(Box::new(seen)), ..blank(step) })
     }
 
     fn each(&self, step: &Step) -> Result<Sample, String> {

@@ -2,6 +2,7 @@
 
 use super::contender::NAMES;
 use super::durability;
+use super::limits;
 use super::plan;
 use super::record::{Record, Sample};
 use super::row::{RowName, Shape};
@@ -12,7 +13,7 @@ use super::work::{BULK_KEYS, HALF, NEARLY, Work};
 
 /// What a quick run leaves out, as its record says.
 const QUICK: &str = "one or two rounds of 0.3 s; a fifth of T7's arguments and of the most keys of T5 and T6, a tenth of the keys of \
-T15 and of servers with a journal, a twentieth of those of T9 and T10, a fiftieth of those of T13 and T14. For a look: its spreads are ranges \
+T15 and of servers with a journal, a twentieth of those of T9 and T10, a fiftieth of those of T13 and T14; every other harm of the limits. For a look: its spreads are ranges \
 of few rounds, and servers with fewer keys have more of them in caches.";
 
 /// The summary.
@@ -54,6 +55,7 @@ pub(super) fn markdown(record: &Record) -> String {
         text.push_str(&durability::round_trips(row, &samples));
         text.push_str(&durability::snapshots(&samples));
         text.push_str(&durability::starts(&samples));
+        text.push_str(&limits::table(&samples));
         text.push_str(&tables::commands(&samples));
     }
     text
@@ -107,6 +109,10 @@ fn title(row: RowName, shape: Shape) -> String {
         (RowName::T15, _) => {
             format!("keys whose deadlines fall into one second; `INCR`, {} connections", shape.connections)
         }
+        (RowName::Limits, _) => format!(
+            "`INCR`, {} connections, at half of each server's capacity beside clients that do harm",
+            shape.connections
+        ),
         (RowName::T16, depth) => format!(
             "`INCR`, {} connections, {depth} deep; servers and load on the same processors",
             shape.connections

@@ -53,6 +53,12 @@ pub(super) enum Metric {
     Start(Source),
     /// Latency that 99 % of the requests stay below while keys expire, in terms of what it was before.
     Expiring,
+    /// Latency that 99 % of the requests stay below beside harm, in terms of what it was before.
+    Disturbed,
+    /// MiB of memory that do not come back afterwards, without the slots of its connections.
+    Left,
+    /// What the server says that it did about the harm.
+    Counted,
 }
 
 impl Metric {
@@ -74,6 +80,9 @@ impl Metric {
             Self::Growth => "memory growth meanwhile ÷ before",
             Self::Start(_) => "seconds until it answers",
             Self::Expiring => "p99 while keys expire ÷ before",
+            Self::Disturbed => "p99 ÷ before",
+            Self::Left => "MiB that stay afterwards",
+            Self::Counted => "count in INFO",
         }
     }
 
@@ -93,6 +102,8 @@ impl Metric {
             Self::Saving | Self::Growth => matches!(work, Work::Snapshot(_)),
             Self::Start(source) => matches!(work, Work::Starting(of, _) if of == source),
             Self::Gone | Self::Expiring => matches!(work, Work::Expiry(..)),
+            Self::Disturbed | Self::Left => matches!(work, Work::Beside(_)),
+            Self::Counted => matches!(work, Work::Beside(harm) if harm.counter().is_some()),
         }
     }
 
@@ -123,6 +134,12 @@ impl Metric {
                 let kept = sample.expiry.as_ref().filter(|expiry| expiry.kept_up);
                 kept.map(|expiry| expiry.expiring.p99 / expiry.quiet.p99)
             }
+            Self::Disturbed => {
+                let kept = sample.limits.as_ref().filter(|limits| limits.disturbance.kept_up);
+                kept.map(|limits| limits.disturbance.ratio())
+            }
+            Self::Left => sample.limits.as_ref().map(|limits| limits.left_mib()),
+            Self::Counted => sample.limits.as_ref()?.counted().map(|counted| counted as f64),
         }
     }
 }
@@ -191,7 +208,7 @@ const fn at_least(target: Target) -> Target {
     Target { least: true, ..target }
 }
 
-const TARGETS: [Target; 41] = [
+const TARGETS: [Target; 47] = [
     target(RowName::T1, Metric::Cpu, &[REDIS, VALKEY], 0.50),
     target(RowName::T2, Metric::Cpu, &[REDIS, VALKEY], 0.70),
     target(RowName::T3, Metric::Cpu, &[REDIS], 0.90),
@@ -233,6 +250,13 @@ const TARGETS: [Target; 41] = [
     Target { ours: OURS_EVERYSEC, ..own(RowName::T14, Metric::Start(Source::Journal), 8.0) },
     own(RowName::T15, Metric::Gone, 2.0),
     own(RowName::T15, Metric::Expiring, 1.5),
+    own(RowName::Limits, Metric::Disturbed, 2.0),
+    // What a loop without limits and without a table shows is the kernel's part and the load core's.
+    target(RowName::Limits, Metric::Disturbed, &[BARE_EPOLL], 2.0),
+    Target { ours: OURS_EPOLL, ..own(RowName::Limits, Metric::Disturbed, 2.0) },
+    own(RowName::Limits, Metric::Left, 8.0),
+    Target { ours: OURS_EPOLL, ..own(RowName::Limits, Metric::Left, 8.0) },
+    at_least(own(RowName::Limits, Metric::Counted, 1.0)),
     Target { ours: OURS_TWO, ..target(RowName::T16, Metric::Cpu, &[OURS], 1.25) },
 ];
 
@@ -346,6 +370,7 @@ fn judge_one(samples: &[Sample], target: &Target, group: Group) -> Judged {
         | Work::Holding(..)
         | Work::Expiry(..)
         | Work::Snapshot(_)
+        | Work::Beside(_)
         | Work::Starting(..) => format!(", {work}"),
         Work::Closed | Work::Calls | Work::Open(_) | Work::Idle | Work::Growing(_) | Work::Each => {
             String::new()

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::load::harm::Kind;
 use crate::load::population::Population;
 
 /// Keys that one request of T6 names.
@@ -46,6 +47,8 @@ pub(super) enum Work {
     Snapshot(u64),
     /// A server ended and started again with so many keys on disk.
     Starting(Source, u64),
+    /// Half of the server's own capacity, at fixed times, before and beside this harm.
+    Beside(Kind),
     /// One request of every command, one at a time.
     Each,
 }
@@ -71,6 +74,7 @@ impl fmt::Display for Work {
             Self::Snapshot(keys) => write!(f, "snapshot of {keys} keys"),
             Self::Starting(Source::Snapshot, keys) => write!(f, "start from a snapshot of {keys} keys"),
             Self::Starting(Source::Journal, keys) => write!(f, "start from a journal of {keys} keys"),
+            Self::Beside(harm) => write!(f, "beside {}", harm.shown()),
             Self::Each => f.write_str("each command"),
             Self::Expiry(Due::AtOnce, keys) => write!(f, "{keys} deadlines at once"),
         }
@@ -110,6 +114,7 @@ impl Work {
             | Self::Growing(_)
             | Self::Expiry(..)
             | Self::Starting(Source::Journal, _)
+            | Self::Beside(_)
             | Self::Each => None,
         }
     }

@@ -30,6 +30,7 @@ const PREPARED: &[&str] = &[
 /// Requests to be timed, in order. `%` is a random number, the same within a line, and `#` one that was not there
 /// before. Where a line has several requests, the one behind `>` is timed, and the others make it possible.
 pub(crate) const REQUESTS: &[&str] = &[
+    "ACL WHOAMI",
     "INCR n:%",
     "DECR n:%",
     "INCRBY n:% 5",
@@ -125,6 +126,7 @@ pub(crate) const REQUESTS: &[&str] = &[
     "COMMAND COUNT",
     "COMMAND INFO get",
     "INFO",
+    "ACL WHOAMI",
     "LASTSAVE",
     "LATENCY LATEST",
     "SLOWLOG LEN",

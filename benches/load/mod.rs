@@ -4,7 +4,8 @@
 //! a comparison is, or how processor time is measured. In reading order: what is asked ([`mix`], [`population`]) and what
 //! a reply must look like ([`reply`]), one connection ([`client`]), the saturating loop ([`closed`]) and the fixed-rate
 //! loop ([`open`]), a connection beside them ([`aside`]), what only holds connections ([`idle`], [`partial`]), what creates keys ([`grow`]) and sees them expire
-//! ([`expiry`]), what sees a snapshot written ([`snapshot`]), what times every command ([`commands`]), what is reported ([`report`]), and the command line ([`role`]).
+//! ([`expiry`]), what sees a snapshot written ([`snapshot`]), what does harm beside
+//! ([`harm`]) and what others notice of it ([`limits`]), what times every command ([`commands`]), what is reported ([`report`]), and the command line ([`role`]).
 
 pub(crate) mod aside;
 pub(crate) mod client;
@@ -12,7 +13,9 @@ pub(crate) mod closed;
 pub(crate) mod commands;
 pub(crate) mod expiry;
 pub(crate) mod grow;
+pub(crate) mod harm;
 pub(crate) mod idle;
+pub(crate) mod limits;
 pub(crate) mod mix;
 pub(crate) mod open;
 pub(crate) mod partial;

@@ -56,6 +56,9 @@ pub(crate) trait Observer {
     /// A reply came at `now` to a request meant for `meant`, both in nanoseconds since the start of the run.
     fn answered(&mut self, meant: u64, now: u64);
 
+    /// A request meant for `meant` left at `now`, likewise.
+    fn left(&mut self, _meant: u64, _now: u64) {}
+
     /// Whether to go on sending. Called once a turn of the loop.
     ///
     /// # Errors
@@ -117,7 +120,7 @@ fn pipelined(
         if !observer.goes_on(nanos(start.elapsed()))? {
             sender.end = sender.due;
         }
-        sender.send_due(clients, source)?;
+        sender.send_due(clients, source, observer)?;
         let before = answered;
         for nth in 0..clients.wait(0)? {
             let index = clients.ready(nth);
@@ -128,7 +131,7 @@ fn pipelined(
             })?;
             client.flush()?;
             // Between two replies as well: a turn over many of them would make what is due meanwhile late.
-            sender.send_due(clients, source)?;
+            sender.send_due(clients, source, observer)?;
         }
         let outstanding = sender.issued - answered;
         if outstanding == 0 && sender.is_done() {
@@ -173,7 +176,12 @@ impl Sender {
         self.due >= self.end
     }
 
-    fn send_due(&mut self, clients: &mut Clients, source: &mut Source) -> Result<(), Fault> {
+    fn send_due(
+        &mut self,
+        clients: &mut Clients,
+        source: &mut Source,
+        observer: &mut impl Observer,
+    ) -> Result<(), Fault> {
         let mut now = nanos(self.start.elapsed());
         while self.due <= now && !self.is_done() {
             let client = &mut clients.all[self.turn];
@@ -182,6 +190,7 @@ impl Sender {
             }
             client.flush()?;
             self.late.saturating_record(now - self.due);
+            observer.left(self.due, now);
             self.turn = (self.turn + 1) % clients.all.len();
             self.issued += self.depth;
             self.due = self.schedule.next();

@@ -15,7 +15,8 @@ use super::mix::{Mix, Order, Source};
 use super::open::{self, Arrivals, PUNCTUAL, Pace};
 use super::report::{Latency, Own, Report, encoded};
 use super::{
-    Fault, commands, expiry, fault, grow, idle, nanos, partial, report_json, say, snapshot, stand_by,
+    Fault, commands, expiry, fault, grow, harm, idle, limits, nanos, partial, report_json, say, snapshot,
+    stand_by,
 };
 
 /// Arguments of `load`.
@@ -154,6 +155,27 @@ pub(crate) fn snapshot_command() -> Command {
         .arg(real("limit").help("seconds that it may take"))
 }
 
+/// Arguments of `limits`.
+pub(crate) fn limits_command() -> Command {
+    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64)).required(true);
+    let real = |name| Arg::new(name).long(name).value_parser(value_parser!(f64)).required(true);
+    Command::new("limits")
+        .about("asks at a fixed rate, first alone and then beside clients that do harm")
+        .arg(port())
+        .arg(number("connections"))
+        .arg(number("keys").help("keys, all of which exist"))
+        .arg(number("seed"))
+        .arg(
+            Arg::new("pid").long("pid").value_parser(value_parser!(u32)).required(true).help("of the server"),
+        )
+        .arg(Arg::new("harm").long("harm").value_parser(harm::Kind::parse).required(true))
+        .arg(number("crowd").help("connections of the harm"))
+        .arg(Arg::new("bare").long("bare").action(ArgAction::SetTrue).help("the server is a bare loop"))
+        .arg(real("rate").help("INCR a second"))
+        .arg(real("quiet").help("seconds before the harm"))
+        .arg(real("disturbed").help("seconds of it"))
+}
+
 /// Arguments of `commands`.
 pub(crate) fn commands_command() -> Command {
     let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64).range(1..)).required(true);
@@ -272,6 +294,30 @@ pub(crate) fn run_snapshot(
         seed: number(matches, "seed"),
     };
     snapshot::watch(address(matches), &asked, input, output)
+}
+
+/// Runs `limits`.
+///
+/// # Errors
+/// See [`limits::watch`].
+pub(crate) fn run_limits(
+    matches: &ArgMatches,
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> Result<(), Fault> {
+    let asked = limits::Asked {
+        connections: count(matches, "connections"),
+        rate: real(matches, "rate"),
+        keys: number(matches, "keys"),
+        pid: *matches.get_one("pid").expect("the process is required"),
+        harm: *matches.get_one("harm").expect("the harm is required"),
+        crowd: count(matches, "crowd"),
+        bare: matches.get_flag("bare"),
+        quiet: time(matches, "quiet")?,
+        disturbed: time(matches, "disturbed")?,
+        seed: number(matches, "seed"),
+    };
+    limits::watch(address(matches), &asked, input, output)
 }
 
 /// Runs `commands`.

@@ -71,7 +71,10 @@ pub struct Mark {
 
 /// Marks from which on replies of the same kind share one, of the first one's time. So there are never more than these and
 /// one of each kind.
-const MARKS: usize = 64;
+const MARKS: usize = 32;
+
+/// Kinds that replies of one client have besides before their marks take more memory.
+const KINDS: usize = 128;
 
 impl Outgoing {
     fn new() -> Self {
@@ -82,7 +85,7 @@ impl Outgoing {
             queued: 0,
             in_flight: false,
             left: 0,
-            marks: VecDeque::with_capacity(MARKS),
+            marks: VecDeque::with_capacity(MARKS + KINDS),
         }
     }
 
@@ -108,6 +111,13 @@ impl Outgoing {
         } else {
             self.marks.push_back(mark);
         }
+    }
+
+    /// Memory of a chain from which everything has left.
+    fn memory(&self) -> usize {
+        let (marks, pieces) =
+            (self.marks.capacity() * size_of::<Mark>(), self.queue.capacity() * size_of::<Piece>());
+        size_of::<Self>() + self.tail.capacity() + marks + pieces
     }
 
     /// Bytes that have not left.
@@ -263,6 +273,8 @@ impl OutPool {
         // A chain that once was long keeps no room for that.
         if self.chains.len() < limits::OUT_BLOCKS_KEPT && chain.queue.capacity() < 2 * PIECES {
             self.chains.push(chain);
+        } else {
+            self.released += chain.memory();
         }
     }
 

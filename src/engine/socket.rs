@@ -22,14 +22,13 @@ pub(super) fn own(descriptor: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
-/// Both ends of a connected socket. A client that is gone already has no address and shows as unknown.
-pub(super) fn peer(socket: BorrowedFd<'_>) -> Peer {
+/// Both ends of a connected socket; none of one that the client has reset already, which has no other end.
+pub(super) fn peer(socket: BorrowedFd<'_>) -> Option<Peer> {
     let remote = getpeername::<SockaddrStorage>(socket.as_raw_fd()).ok().and_then(|it| address(&it));
     let local = getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
-    match (remote, local.as_ref().and_then(address)) {
-        (Some(remote), Some(local)) => Peer::Tcp { remote, local },
-        (None, Some(local)) => Peer::Tcp { remote: SocketAddr::from(([0, 0, 0, 0], 0)), local },
-        (_, None) => Peer::Unix,
+    match local.as_ref().and_then(address) {
+        Some(local) => remote.map(|remote| Peer::Tcp { remote, local }),
+        None => Some(Peer::Unix),
     }
 }
 
@@ -99,9 +98,9 @@ pub(super) fn accept_error(errno: Errno, worker: &mut Worker) -> AcceptError {
 pub(super) const ACCEPT_WAIT_MS: u64 = 100;
 
 /// Takes in a connection that was just accepted: here, at another worker, or nowhere. Gives the descriptor and
-/// token of one that is to be served here.
+/// token of one that is to be served here. One that was reset while it waited to be accepted is only closed.
 pub(super) fn take_in(socket: OwnedFd, worker: &mut Worker) -> Option<(OwnedFd, Token)> {
-    let peer = peer(socket.as_fd());
+    let peer = peer(socket.as_fd())?;
     match worker.admit(&peer) {
         Admission::Here => {
             let token = worker.open(peer, socket.as_raw_fd());
@@ -133,4 +132,37 @@ pub(super) fn open_dealt(dealt: Dealt, worker: &mut Worker) -> (OwnedFd, Token) 
     let socket = *dealt.socket.downcast::<OwnedFd>().expect("engines deal descriptors");
     let token = worker.open(dealt.peer, socket.as_raw_fd());
     (socket, token)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    use super::{Peer, peer};
+
+    #[test]
+    fn whoever_is_gone_before_being_accepted_is_nobody() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let connect = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let client = connect();
+        let (here, _) = listener.accept().unwrap();
+        let remote = client.local_addr().unwrap();
+        let local = listener.local_addr().unwrap();
+        assert!(
+            matches!(peer(here.as_fd()), Some(Peer::Tcp { remote: r, local: l }) if (r, l) == (remote, local))
+        );
+        // An end of what it sends is no end of the connection.
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!((&here).read(&mut [0]).unwrap(), 0);
+        assert!(peer(here.as_fd()).is_some());
+        let reset = connect();
+        setsockopt(&reset, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
+        drop(reset);
+        let (gone, _) = listener.accept().unwrap();
+        assert!(peer(gone.as_fd()).is_none());
+    }
 }

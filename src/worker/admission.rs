@@ -54,6 +54,15 @@ impl Worker {
         Admission::Refused(if self.profile_for(peer).is_some() { b"" } else { reply })
     }
 
+    /// A connection is gone. When half of a crowd is, memory is worth giving back whatever it was that they held: small pieces
+    /// of theirs have kept whole pages.
+    pub(super) fn note_gone(&mut self) {
+        if self.crowd >= limits::CROWD && self.connections.len() <= self.crowd / 2 {
+            self.crowd = self.connections.len();
+            self.released += limits::TRIM_BYTES;
+        }
+    }
+
     /// Hands an accepted connection to the worker it was admitted to. `Err`: its mailbox is full; open it here.
     pub fn deal(&mut self, to: usize, dealt: Dealt) -> Result<(), Dealt> {
         match self.shared.posts[to].send(Message::Deal(dealt)) {

@@ -148,7 +148,7 @@ fn every_tool_has_help() {
         for flag in ["--help", "-h"] {
             let own = fine(&[tool, flag]);
             assert!(own.contains(&format!("Usage: tallyring {tool} ")), "{own}");
-            assert!(own.contains("\n  4  a tool has found the data directory damaged"), "{own}");
+            assert!(own.contains("\n  4  the data directory is damaged"), "{own}");
         }
     }
     assert!(fine(&["dump", "--help"]).contains("--pipe") && fine(&["import", "-h"]).contains("--merge"));

@@ -2,10 +2,10 @@
 //! back.
 
 use super::{Belongings, RUNTIME_BLOCKS, many_files, memory, number, own_block};
-use crate::client::Client;
+use crate::client::{Client, request};
 use crate::server::{Engine, Server, wait_until};
 
-on_every_engine![ten_thousand_half_headers];
+on_every_engine![ten_thousand_half_headers, ten_thousand_strangers];
 
 const CROWD: usize = 10_000;
 
@@ -91,4 +91,50 @@ fn gather(server: &Server, witness: &mut Client, count: usize) -> Vec<Client> {
         });
     }
     crowd
+}
+
+/// What stays of replies that were not read: 256 chains of a block and their marks.
+const CHAINS_KB: u64 = 5 * 1024;
+
+/// Bytes that a client may cost that has not authenticated, whatever it does.
+const STRANGER: usize = 64 * 1024;
+
+/// Ten thousand clients without the password, of which each does its worst: the beginning of a request as long as is taken,
+/// requests whose replies it does not read, guesses, and what is no request at all. None of them runs a command.
+fn ten_thousand_strangers(engine: Engine) {
+    let _turn = many_files(CROWD as u64 + 2000);
+    let server = Server::with_flags(engine, &["--maxclients", "10100", "--requirepass", "secret"]);
+    let mut witness = server.connect();
+    witness.ask(&["AUTH", "secret"], "+OK\r\n");
+    let before = Belongings::of(&server, &mut witness);
+    let base = memory(&server);
+    let room = if engine.name() == "tokio-uring" { RUNTIME_BLOCKS - 1 } else { CROWD };
+    let long = [b"*2\r\n$4\r\nAUTH\r\n$16000\r\n".as_slice(), &[b'x'; 15_990]].concat();
+    let unread = request(&["SET", "k", "v"]).repeat(400);
+    let guesses = request(&["AUTH", "guess"]).repeat(9);
+    let worst: [&[u8]; 4] = [&long, &unread, &guesses, b"*2\r\n$4\r\nINCR\r\n$1\r\nk\r\n*11\r\n"];
+    let mut crowd: Vec<Client> = Vec::with_capacity(room);
+    for number_of in 0..room {
+        let mut client = server.connect();
+        // Whoever is closed for it may be so before all is sent.
+        let _ = client.try_send(worst[number_of % worst.len()]);
+        crowd.push(client);
+        if number_of % BATCH == 0 {
+            witness.ask(&["INCR", "quick"], format!(":{}\r\n", number_of / BATCH + 1));
+        }
+    }
+    wait_until("the server has heard all of them", || {
+        // Engine tokio-uring may have had no block for the last of them.
+        number(&mut witness, "refused_unauthenticated") >= (room / 4 * 360) as u64
+    });
+    let grown = memory(&server).saturating_sub(base) * 1024;
+    eprintln!("{}: {} bytes for each of {room} strangers", engine.name(), grown / room as u64);
+    assert!(grown < (room * STRANGER) as u64, "{} bytes for each of {room} strangers", grown / room as u64);
+    // Ours is the only key.
+    witness.ask(&["DBSIZE"], ":1\r\n");
+    drop(crowd);
+    before.expect_back(&server, &mut witness);
+    let kept_kb = (room * KEPT_EACH / 1024) as u64 + KEPT_KB + CHAINS_KB;
+    wait_until("the strangers' memory comes back", || memory(&server).saturating_sub(base) < kept_kb);
+    witness.ask(&["GET", "k"], "$-1\r\n");
 }
