@@ -67,7 +67,7 @@ fn once(
     let of = |what: String| format!("{}: {what}; its log ends: {}", server.name, server.log_end());
     let (quiet, limit) = match effort {
         Effort::Full => (3.0, 20.0),
-        Effort::Quick => (1.0, 20.0),
+        Effort::Quick => (0.5, 20.0),
         // Longer than the target, so that keys that stay miss it.
         Effort::Smoke => (0.2, 2.5),
     };

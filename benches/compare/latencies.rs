@@ -14,7 +14,7 @@ use super::server::Server;
 pub(super) fn repetitions(effort: Effort) -> u64 {
     match effort {
         Effort::Full => 5_000,
-        Effort::Quick => 300,
+        Effort::Quick => 200,
         Effort::Smoke => 20,
     }
 }

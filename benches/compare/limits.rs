@@ -98,9 +98,8 @@ pub(super) fn watch(
     let of = |what: String| format!("{}: {what}; its log ends: {}", server.name, server.log_end());
     let (saturated, quiet, disturbed, settle, part) = match effort {
         Effort::Full => (2.0, 4.0, 8.0, 3.0, 1),
-        Effort::Quick => (0.6, 2.0, 4.0, 3.0, 1),
-        // Long enough for every limit to be reached; of crowds a part will do.
-        Effort::Smoke => (0.1, 0.3, 1.2, 0.5, 20),
+        Effort::Quick => (0.3, 0.8, 1.2, 0.5, 1),
+        Effort::Smoke => (0.1, 0.3, 0.6, 0.5, 10),
     };
     let settle = Duration::from_secs_f64(settle);
     let Asked { harm, keys, connections, seed } = asked;

@@ -35,7 +35,7 @@ pub(super) fn watch(
     let of = |what: String| format!("{}: {what}; its log ends: {}", server.name, server.log_end());
     let (saturated, quiet, limit) = match effort {
         Effort::Full => (2.0, 5.0, 120.0),
-        Effort::Quick => (0.6, 2.0, 60.0),
+        Effort::Quick => (0.3, 1.0, 60.0),
         Effort::Smoke => (0.1, 0.3, 10.0),
     };
     let Asked { keys, connections, seed } = asked;

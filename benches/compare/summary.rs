@@ -13,7 +13,7 @@ use super::work::{BULK_KEYS, HALF, NEARLY, Work};
 
 /// What a quick run leaves out, as its record says.
 const QUICK: &str = "one or two rounds of 0.3 s; a fifth of T7's arguments and of the most keys of T5 and T6, a tenth of the keys of \
-T15 and of servers with a journal, a twentieth of those of T9 and T10, a fiftieth of those of T13 and T14. For a look: its spreads are ranges \
+T15 and of servers with a journal, a twentieth of those of T9 and T10, a fiftieth of those of T13 and T14; every other harm of the limits. For a look: its spreads are ranges \
 of few rounds, and servers with fewer keys have more of them in caches.";
 
 /// The summary.
