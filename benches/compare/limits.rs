@@ -23,9 +23,6 @@ use super::statistics::{median, spread};
 use super::summary::shown;
 use super::work::Work;
 
-/// Connections of which a part is as good as all in a smoke run.
-const CROWD: usize = 1000;
-
 /// Bytes of a connection's slot, which stays for the next one.
 const SLOT: u64 = 512;
 
@@ -125,7 +122,7 @@ pub(super) fn watch(
         (capacity / 2.0).round(),
         server.pid(),
         harm.text(),
-        if harm.connections() > CROWD { harm.connections() / part } else { harm.connections() }
+        (harm.connections() / part).max(5)
     );
     let line = Helper::told(&[cores.load], "limits", server.port, &arguments).map_err(of)?;
     let disturbance: Disturbance =

@@ -407,7 +407,7 @@ fn times(effort: Effort, work: Work) -> (f64, f64) {
         (Effort::Smoke, Work::Open(_)) => (0.05, 0.3),
         (Effort::Smoke, Work::Closed | Work::Calls | Work::Keys(..) | Work::Among(_)) => (0.05, 0.1),
         // As long as it takes; this is what it took.
-        (_, Work::Idle | Work::Beside(_)) => (0.0, 0.0),
+        (_, Work::Idle) => (0.0, 0.0),
         (Effort::Full, Work::Partial(_, Delivery::Whole)) => (0.0, 1.0),
         (Effort::Full, Work::Partial(_, Delivery::Pieces)) => (0.0, 4.0),
         (_, Work::Partial(_, Delivery::Whole)) => (0.0, 0.5),
