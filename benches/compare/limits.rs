@@ -23,6 +23,9 @@ use super::statistics::{median, spread};
 use super::summary::shown;
 use super::work::Work;
 
+/// Connections of which a part is as good as all in a smoke run.
+const CROWD: usize = 1000;
+
 /// Bytes of a connection's slot, which stays for the next one.
 const SLOT: u64 = 512;
 
@@ -96,7 +99,8 @@ pub(super) fn watch(
     let (saturated, quiet, disturbed, settle, part) = match effort {
         Effort::Full => (2.0, 4.0, 8.0, 3.0, 1),
         Effort::Quick => (0.3, 0.8, 1.2, 0.5, 1),
-        Effort::Smoke => (0.1, 0.3, 0.6, 0.5, 10),
+        // Long enough for every limit to be reached; of crowds a part will do.
+        Effort::Smoke => (0.1, 0.3, 1.2, 0.5, 20),
     };
     let settle = Duration::from_secs_f64(settle);
     let Asked { harm, keys, connections, seed } = asked;
@@ -122,7 +126,7 @@ pub(super) fn watch(
         (capacity / 2.0).round(),
         server.pid(),
         harm.text(),
-        (harm.connections() / part).max(5)
+        if harm.connections() > CROWD { harm.connections() / part } else { harm.connections() }
     );
     let line = Helper::told(&[cores.load], "limits", server.port, &arguments).map_err(of)?;
     let disturbance: Disturbance =

@@ -79,7 +79,8 @@ impl Kind {
     /// Connections of it in a run for published figures.
     pub(crate) fn connections(self) -> usize {
         match self {
-            Self::Slow => 20,
+            // Few, since the kernel keeps some MiB for each before the server does.
+            Self::Slow => 8,
             Self::Held => 50,
             // At a time; of which the server accepts what `maxclients` leaves beside the well-behaved.
             Self::Flood => 256,
