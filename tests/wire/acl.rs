@@ -16,7 +16,6 @@ on_every_engine![
     large_requests_are_refused_as_a_whole,
     ten_wrong_passwords_end_a_connection,
     a_generated_password_is_random,
-    every_command_is_for_those_alone_who_may,
 ];
 
 /// Those that tell more than Redis does, or keep files.
@@ -24,7 +23,9 @@ mod ours {
     use super::*;
 
     on_every_engine![
+        categories_have_their_commands,
         connections_of_a_removed_user_end,
+        every_command_is_for_those_alone_who_may,
         every_command_over_tls_and_the_unix_socket,
         users_live_in_a_file,
         users_live_in_the_configuration,
@@ -126,7 +127,17 @@ fn rules_that_are_none_are_told(engine: Engine) {
          < -ERR unknown subcommand 'NOSUCH'. Try ACL HELP.
          > ACL CAT nope
          < -ERR Unknown category 'nope'
-         > ACL CAT transaction
+         > ACL USERS
+         < *1
+         < $7
+         < default",
+    );
+}
+
+fn categories_have_their_commands(engine: Engine) {
+    let server = Server::start(engine);
+    server.connect().talk(
+        "> ACL CAT transaction
          < *5
          < $5
          < multi
@@ -138,10 +149,8 @@ fn rules_that_are_none_are_told(engine: Engine) {
          < watch
          < $7
          < unwatch
-         > ACL USERS
-         < *1
-         < $7
-         < default",
+         > ACL CAT SORTEDSET
+         < *0",
     );
 }
 

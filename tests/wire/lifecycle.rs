@@ -15,8 +15,14 @@ on_every_engine_and_rung![
     a_taken_port_is_refused_in_one_line,
     a_unix_socket_is_served,
     ipv6_is_served,
-    the_service_manager_is_told,
 ];
+
+/// What Redis tells in its own way.
+mod ours {
+    use super::*;
+
+    on_every_engine![the_service_manager_is_told];
+}
 
 fn sigterm_answers_what_was_sent(engine: Engine) {
     const SENT: usize = 20_000;
