@@ -46,7 +46,7 @@ fn check(config: &Config) -> Exit {
         complain(warning);
     }
     match server::check(config) {
-        Ok(_) => print("configuration is fine\n"),
+        Ok(()) => print("configuration is fine\n"),
         Err(error) => {
             complain(&error.to_string());
             Exit::Usage

@@ -109,9 +109,14 @@ pub fn run(config: Config) -> Result<(), ServerError> {
 }
 
 /// Looks at what the configuration names as a start does, and starts nothing.
-pub fn check(config: &Config) -> Result<Option<Profile>, ServerError> {
+pub fn check(config: &Config) -> Result<(), ServerError> {
     figures::token_of(config)?;
     users::of(config)?;
+    tls_of(config).map(drop)
+}
+
+/// What the port for it is encrypted with.
+fn tls_of(config: &Config) -> Result<Option<Profile>, ServerError> {
     certificates::profile(config).map_err(|refusal| ServerError::new(refusal.to_string()))
 }
 
@@ -169,7 +174,7 @@ impl Server {
         raise_open_files(&mut config);
         let token = figures::token_of(&config)?;
         let clock = Clock::system();
-        let tls = check(&config)?;
+        let tls = tls_of(&config)?;
         // Before anything listens: another server may have the directory.
         let data = if config.appendonly { Some(persistence::Data::open(&config, &clock)?) } else { None };
         let (listeners, sockets) = listen::listen(&config)?;

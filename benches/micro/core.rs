@@ -83,12 +83,4 @@ impl Settings for Defaults {
     fn users(&self) -> Arc<Users> {
         Arc::new(Users::new(None))
     }
-
-    fn load_users(&self) -> Option<Result<(), String>> {
-        None
-    }
-
-    fn save_users(&self) -> Option<Result<(), String>> {
-        None
-    }
 }

@@ -47,14 +47,6 @@ impl Settings for Fixed {
     fn users(&self) -> Arc<Users> {
         Arc::new(Users::new(self.password.then(|| Digest::of(PASSWORD))))
     }
-
-    fn load_users(&self) -> Option<Result<(), String>> {
-        None
-    }
-
-    fn save_users(&self) -> Option<Result<(), String>> {
-        None
-    }
 }
 
 /// The usual bounds, with room for a few clients only: a stage is built for every input.

@@ -89,9 +89,13 @@ pub trait Settings: Send + Sync {
     /// Who may do what; the same list as long as the server runs.
     fn users(&self) -> Arc<Users>;
     /// Reads the users from their file; `Err` says what is wrong with it. `None`: there is no such file.
-    fn load_users(&self) -> Option<Result<(), String>>;
+    fn load_users(&self) -> Option<Result<(), String>> {
+        None
+    }
     /// Writes the users into their file, likewise.
-    fn save_users(&self) -> Option<Result<(), String>>;
+    fn save_users(&self) -> Option<Result<(), String>> {
+        None
+    }
     /// What connections to the port for that are encrypted with from now on. `None`: there is no such port.
     fn tls(&self) -> Option<Profile> {
         None

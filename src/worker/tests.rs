@@ -42,14 +42,6 @@ impl Settings for Fixed {
     fn users(&self) -> Arc<Users> {
         Arc::new(Users::new(self.password.map(Digest::of)))
     }
-
-    fn load_users(&self) -> Option<Result<(), String>> {
-        None
-    }
-
-    fn save_users(&self) -> Option<Result<(), String>> {
-        None
-    }
 }
 
 /// Workers that share a table, and their time.

@@ -4,7 +4,7 @@
 use super::execute::Scene;
 use super::host::facts_of;
 use super::{Token, Worker, token_of};
-use crate::command::acl::{Denied, User};
+use crate::command::acl::Denied;
 use crate::command::monitor::bars;
 use crate::command::resolve::{Forbidden, permit};
 use crate::command::{Command, Flags, Now, session};
@@ -87,10 +87,10 @@ impl Notes<'_> {
 
 /// Whether a request gives a password.
 #[inline]
-pub(super) fn gives_password(command: Option<&'static Command>, args: &Args<'_>) -> bool {
-    command.is_some_and(|command| command.flags.has(Flags::NO_AUTH))
-        && args.len() > 1
-        && command.is_some_and(|command| ["auth", "hello"].contains(&command.name))
+fn gives_password(command: Option<&'static Command>, args: &Args<'_>) -> bool {
+    command.is_some_and(|command| {
+        command.flags.has(Flags::NO_AUTH) && args.len() > 1 && ["auth", "hello"].contains(&command.name)
+    })
 }
 
 impl Scene<'_> {
@@ -160,6 +160,6 @@ impl Worker {
 
     /// Whether a client of another machine is not served: nobody would have to say a password.
     pub(super) fn is_open_to_all(&self) -> bool {
-        self.limits.local_only && self.shared.users.get(User::DEFAULT).is_none_or(|user| user.is_open())
+        self.limits.local_only && self.shared.users.default_user().is_open()
     }
 }

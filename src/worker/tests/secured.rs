@@ -45,14 +45,6 @@ impl Settings for Secured {
         Arc::new(Users::new(self.password.map(Digest::of)))
     }
 
-    fn load_users(&self) -> Option<Result<(), String>> {
-        None
-    }
-
-    fn save_users(&self) -> Option<Result<(), String>> {
-        None
-    }
-
     fn tls(&self) -> Option<Profile> {
         Some(self.profile.lock().expect("nobody panics").clone())
     }
