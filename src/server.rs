@@ -5,6 +5,7 @@
 //! keeps workers even at a handful of connections, as hashing over sockets with `SO_REUSEPORT` does not.
 
 mod certificates;
+mod descriptors;
 mod figures;
 mod idle;
 #[cfg(feature = "uring")]
@@ -28,7 +29,6 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::admin::Admin;
@@ -171,7 +171,7 @@ impl Server {
         let Choice { engine, seats, fallback } =
             engine::choose(&wanted(&config)).map_err(ServerError::new)?;
         let workers = seats.len();
-        raise_open_files(&mut config);
+        descriptors::prepare(&mut config);
         let token = figures::token_of(&config)?;
         let clock = Clock::system();
         let tls = tls_of(&config)?;
@@ -402,28 +402,6 @@ fn bell() -> Result<(OwnedFd, Bell), ServerError> {
         let _ = nix::unistd::write(&handle, &1_u64.to_ne_bytes());
     };
     Ok((bell, Box::new(ring)))
-}
-
-/// Descriptors that the server needs besides those of its clients.
-const OWN_DESCRIPTORS: u64 = 32 + limits::ADMIN_CONNECTIONS as u64;
-
-/// Raises the limit of open files to what `maxclients` needs, or lowers `maxclients` to what the limit allows.
-fn raise_open_files(config: &mut Config) {
-    let wanted = u64::from(config.maxclients) + OWN_DESCRIPTORS;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    if soft >= wanted || setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).is_ok() {
-        return;
-    }
-    let reached = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
-    if reached < wanted {
-        let clients = u32::try_from(reached.saturating_sub(OWN_DESCRIPTORS)).unwrap_or(u32::MAX).max(1);
-        log::warn!(
-            "maxclients is {clients} instead of {}: only {reached} files may be open (remedy: raise `ulimit -n` or \
-             LimitNOFILE= to {wanted})",
-            config.maxclients
-        );
-        config.maxclients = clients;
-    }
 }
 
 fn identity(config: &Config, engine: engine::Engine, clock: &Clock) -> Identity {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use nix::errno::Errno;
 
-use super::{ServerError, certificates, users};
+use super::{ServerError, certificates, descriptors, users};
 use crate::admin::Access;
 use crate::command::acl::Users;
 use crate::command::{ConfigError, RewriteError};
@@ -103,6 +103,9 @@ impl Settings for Arc<Directives> {
         // Held over reading and writing: of two clients at once, neither undoes the other's change.
         let mut config = self.config.write().expect("no holder of this lock panics");
         let changed = config.set(pairs).map_err(refusal)?;
+        if changed.maxclients > config.maxclients {
+            descriptors::extend(&changed)?;
+        }
         if certificates::concerns(pairs) {
             let failed =
                 |refusal: Refusal| ConfigError::Invalid(refusal.directive.to_owned(), refusal.reason);

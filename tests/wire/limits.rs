@@ -1,5 +1,8 @@
 //! Limits of what clients may take together: who is ended or refused, with what words, and that the others do not notice.
 
+use std::fs;
+use std::io::stdin;
+use std::os::fd::IntoRawFd as _;
 use std::process::Command;
 
 use nix::sys::resource::{Resource, setrlimit};
@@ -12,6 +15,7 @@ on_every_engine![
     a_bound_of_nothing_is_no_bound,
     few_open_files_are_few_clients,
     without_open_files_clients_wait_and_are_served_later,
+    there_is_room_for_the_descriptors_of_all_clients_from_the_start,
 ];
 
 /// A field of `INFO` that is a number.
@@ -80,22 +84,28 @@ fn a_bound_of_nothing_is_no_bound(engine: Engine) {
     witness.ask_words("PING", "+PONG\r\n");
 }
 
-/// A server that may have so many open files, and no more.
-fn with_open_files(engine: Engine, count: u64) -> Server {
+/// A server that may have so many open files, and no more; whoever started it has left it some of them.
+fn with_open_files(engine: Engine, count: u64, taken: usize, flags: &[&str]) -> Server {
     let prepare = |command: &mut Command| {
         use std::os::unix::process::CommandExt as _;
-        let limit = move || setrlimit(Resource::RLIMIT_NOFILE, count, count).map_err(std::io::Error::from);
-        // SAFETY: between fork and exec it makes one system call and allocates nothing.
+        let limit = move || {
+            setrlimit(Resource::RLIMIT_NOFILE, count, count)?;
+            for _ in 0..taken {
+                let _stays = nix::unistd::dup(stdin())?.into_raw_fd();
+            }
+            Ok(())
+        };
+        // SAFETY: between fork and exec it makes system calls and allocates nothing.
         #[expect(unsafe_code, reason = "a limit of the server's process alone")]
         unsafe {
             command.pre_exec(limit)
         };
     };
-    Server::prepared(engine, &["--threads", "1"], &prepare)
+    Server::prepared(engine, flags, &prepare)
 }
 
 fn few_open_files_are_few_clients(engine: Engine) {
-    let server = with_open_files(engine, 100);
+    let server = with_open_files(engine, 100, 0, &["--threads", "1"]);
     assert!(server.output().contains("maxclients"), "{}", server.output());
     let mut clients: Vec<Client> = Vec::new();
     let refused = loop {
@@ -116,10 +126,9 @@ fn few_open_files_are_few_clients(engine: Engine) {
 }
 
 fn without_open_files_clients_wait_and_are_served_later(engine: Engine) {
-    let server = with_open_files(engine, 100);
+    // So many that it believes to have enough.
+    let server = with_open_files(engine, 300, 200, &["--threads", "1"]);
     let mut first = server.connect();
-    // What an operator may believe.
-    first.ask_words("CONFIG SET maxclients 1000", "+OK\r\n");
     let mut clients: Vec<Client> = (0..120).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send("INCR n\r\n");
@@ -135,4 +144,29 @@ fn without_open_files_clients_wait_and_are_served_later(engine: Engine) {
         client.integer();
     }
     first.ask_words("GET n", "$3\r\n120\r\n");
+}
+
+/// Places of the kernel's table of the server's open files; it waits for all processors each time that it has to grow.
+fn places(server: &Server) -> u64 {
+    let pid = server.pid().expect("a process of ours");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("what the kernel says of it");
+    let line = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+    line.expect("a size").trim().parse().expect("a number")
+}
+
+fn there_is_room_for_the_descriptors_of_all_clients_from_the_start(engine: Engine) {
+    let server = with_open_files(engine, 2200, 0, &["--maxclients", "700"]);
+    assert!((700..2000).contains(&places(&server)), "{}", places(&server));
+    let mut client = server.connect();
+    client.ask_words("CONFIG SET maxclients 2000", "+OK\r\n");
+    assert!(places(&server) >= 2000, "{}", places(&server));
+    client.send_words("CONFIG SET maxclients 3000");
+    let refused = client.line();
+    assert!(
+        refused.contains(
+            "The operating system is not able to handle the specified number of clients, try with 2"
+        ),
+        "{refused}"
+    );
+    client.ask_words("CONFIG GET maxclients", "*2\r\n$10\r\nmaxclients\r\n$4\r\n2000\r\n");
 }
