@@ -47,6 +47,17 @@ impl Place<'_, '_> {
     /// one; where there is another kind of value, the reply is not written yet.
     #[inline]
     pub fn show(&mut self) -> Result<bool, WrongType> {
+        if let Some(number) = self.segment.peek(self.key, self.at.now_ms) {
+            self.tally.hits += 1;
+            self.reply.bulk_integer(number);
+            return Ok(true);
+        }
+        self.show_other()
+    }
+
+    /// The same for what is not simply a number.
+    #[inline(never)]
+    fn show_other(&mut self) -> Result<bool, WrongType> {
         let value = self.segment.get(self.key, &mut self.at);
         self.tally.count(value.is_some());
         match value {
@@ -428,6 +439,7 @@ impl<'a> Call<'a> {
         if writes {
             self.effects.begin();
         }
+        let now_ms = self.now.ms();
         let mut turn = 0;
         while !groups[turn].members.is_empty() {
             groups[1 - turn].fill::<STEP>(self.table, &mut memo, &mut rest);
@@ -436,7 +448,7 @@ impl<'a> Call<'a> {
                     &mut Place {
                         key,
                         segment: guards.segment(key.hash),
-                        at: Moment { now_ms: self.now.ms(), effects: self.effects },
+                        at: Moment { now_ms, effects: self.effects },
                         tally: self.tally,
                         reply: &mut self.reply,
                     },

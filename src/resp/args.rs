@@ -122,6 +122,18 @@ impl<'a> Iterator for ArgsIter<'a> {
             self.remaining -= 1;
             return Some(span.of(self.bytes));
         }
+        self.walk()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.remaining, Some(self.remaining))
+    }
+}
+
+impl<'a> ArgsIter<'a> {
+    /// The next argument beyond the spans.
+    #[inline(never)]
+    fn walk(&mut self) -> Option<&'a [u8]> {
         if self.remaining == 0 {
             return None;
         }
@@ -136,10 +148,6 @@ impl<'a> Iterator for ArgsIter<'a> {
         let start = at + 2;
         self.walked = start + len + 2;
         Some(&self.bytes[start..][..len])
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.remaining, Some(self.remaining))
     }
 }
 

@@ -154,6 +154,15 @@ impl Framing {
     pub fn is_held(&self) -> bool {
         self.held
     }
+
+    /// Everything before `framed` is complete, and so many arguments are not.
+    #[inline]
+    fn stand_at(&mut self, framed: u32, remaining: u32) {
+        if framed != self.framed {
+            self.scanned = 0;
+        }
+        (self.framed, self.remaining) = (framed, remaining);
+    }
 }
 
 /// Prepares an unfinished request, all of whose bytes are in `input`, for being decoded in parts. False: it is none
@@ -179,28 +188,27 @@ pub fn part(
     debug_assert!(most.is_multiple_of(step) && most > 0, "whole steps");
     // Complete arguments of a step that was not: their bytes were kept, and are short work.
     let mut kept = Framing { framed: 0, scanned: 0, remaining: framing.kept, body: None, ..*framing };
-    while let Argument::At(span) = argument_of(&mut kept, input, rules) {
+    arguments(&mut kept, input, rules, |span, _| {
         spans.push(span);
-    }
+        true
+    });
     let mut bytes = 0;
-    let mut malformed = None;
-    while spans.len() < most && framing.remaining > 0 {
-        match argument(framing, input, rules) {
-            Argument::At(span) => spans.push(span),
-            Argument::Over(outcome) => {
-                if let Decoded::Malformed(error) = outcome {
-                    malformed = Some(error);
-                }
-                break;
-            }
+    // Counted down: whether a number is a multiple of another one takes a division.
+    let mut lacking = step - spans.len() % step;
+    let outcome = arguments(framing, input, rules, |span, end| {
+        spans.push(span);
+        lacking -= 1;
+        if lacking == 0 {
+            lacking = step;
+            bytes = end;
         }
-        if spans.len().is_multiple_of(step) {
-            bytes = framing.framed;
-        }
-    }
+        spans.len() < most
+    });
     let odd = spans.len() % step;
     spans.truncate(spans.len() - odd);
-    if let Some(error) = malformed.filter(|_| spans.is_empty()) {
+    if let Some(Decoded::Malformed(error)) = outcome
+        && spans.is_empty()
+    {
         return Part::Malformed(error);
     }
     if step == 1 {
@@ -210,11 +218,6 @@ pub fn part(
     framing.kept = narrow(odd);
     framing.framed -= bytes;
     Part::Arguments { bytes: bytes as usize, last: framing.remaining == 0 }
-}
-
-/// The next argument, as long as any remain.
-fn argument_of(framing: &mut Framing, input: &[u8], rules: &Rules) -> Argument {
-    if framing.remaining == 0 { Argument::Over(Decoded::Incomplete) } else { argument(framing, input, rules) }
 }
 
 /// Decodes the request at the start of `input`, which holds everything received since the request began.
@@ -253,19 +256,16 @@ fn fresh(framing: &mut Framing, input: &[u8], spans: &mut Vec<Span>, rules: &Rul
     if kept > 0 && count > limits::SPANS - kept.min(limits::SPANS) {
         return Decoded::Later;
     }
-    while framing.remaining > 0 {
-        match argument(framing, input, rules) {
-            Argument::At(span) => {
-                if spans.len() - kept < limits::SPANS {
-                    spans.push(span);
-                }
-            }
-            Argument::Over(outcome) => {
-                // Kept spans would have to wait with the connection; the second pass finds them again.
-                spans.truncate(kept);
-                return outcome;
-            }
+    let outcome = arguments(framing, input, rules, |span, _| {
+        if spans.len() - kept < limits::SPANS {
+            spans.push(span);
         }
+        true
+    });
+    if let Some(outcome) = outcome {
+        // Kept spans would have to wait with the connection; the second pass finds them again.
+        spans.truncate(kept);
+        return outcome;
     }
     Decoded::Request { bytes: framing.framed as usize, count }
 }
@@ -279,10 +279,8 @@ fn resumed(framing: &mut Framing, input: &[u8], spans: &mut Vec<Span>, rules: &R
     {
         return outcome;
     }
-    while framing.remaining > 0 {
-        if let Argument::Over(outcome) = argument(framing, input, rules) {
-            return outcome;
-        }
+    if let Some(outcome) = arguments(framing, input, rules, |_, _| true) {
+        return outcome;
     }
     let bytes = framing.framed as usize;
     *framing = Framing::default();
@@ -323,30 +321,73 @@ fn header(framing: &mut Framing, input: &[u8], rules: &Rules) -> Progress {
     Progress::Done
 }
 
-enum Argument {
-    At(Span),
-    Over(Decoded),
+/// Reads arguments from `framing.framed` on and hands each to `take` with where the next one begins, as long as any remain
+/// and `take` wants more. `Some`: what came instead of an argument.
+///
+/// How far it is stands in registers, and in `framing` where somebody else looks: a request may have a million arguments.
+#[inline(always)]
+fn arguments(
+    framing: &mut Framing,
+    input: &[u8],
+    rules: &Rules,
+    mut take: impl FnMut(Span, u32) -> bool,
+) -> Option<Decoded> {
+    // Offsets below are those of bytes that are there.
+    narrow(input.len());
+    let mut at = framing.framed;
+    let mut remaining = framing.remaining;
+    let mut wants = true;
+    while remaining > 0 && wants {
+        let span = match usual(input, at).filter(|_| framing.body.is_none()) {
+            Some(span) => span,
+            None => {
+                framing.stand_at(at, remaining);
+                match unusual(framing, input, rules) {
+                    Ok(span) => span,
+                    Err(outcome) => return Some(outcome),
+                }
+            }
+        };
+        at = span.start + span.len + 2;
+        remaining -= 1;
+        wants = take(span, at);
+    }
+    framing.stand_at(at, remaining);
+    None
 }
 
-/// Reads `$<length>\r\n<body>\r\n` at `framing.framed`.
-#[inline]
-fn argument(framing: &mut Framing, input: &[u8], rules: &Rules) -> Argument {
+/// A complete argument at `at` whose length has one or two digits, the usual.
+#[inline(always)]
+fn usual(input: &[u8], at: u32) -> Option<Span> {
+    let (header, len) = short_length(input, at)?;
+    let start = at + header;
+    (start as usize + len as usize + 2 <= input.len()).then_some(Span { start, len })
+}
+
+/// Bytes of a header `$<length>\r\n` of one or two digits, and the length: no search for the line's end.
+#[inline(always)]
+fn short_length(input: &[u8], at: u32) -> Option<(u32, u32)> {
+    match input.get(at as usize..)? {
+        [b'$', digit @ b'0'..=b'9', b'\r', _, ..] => Some((4, u32::from(digit - b'0'))),
+        [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] => {
+            Some((5, u32::from(tens - b'0') * 10 + u32::from(ones - b'0')))
+        }
+        _ => None,
+    }
+}
+
+/// Reads `$<length>\r\n<body>\r\n` of any form at `framing.framed`.
+#[cold]
+#[inline(never)]
+fn unusual(framing: &mut Framing, input: &[u8], rules: &Rules) -> Result<Span, Decoded> {
     let len = match framing.body {
         Some(len) => len,
-        None => match &input[framing.framed as usize..] {
-            // One or two digits, the usual: no search for the line's end.
-            [b'$', digit @ b'0'..=b'9', b'\r', _, ..] => {
-                framing.framed += 4;
-                u32::from(digit - b'0')
+        None => match short_length(input, framing.framed) {
+            Some((header, len)) => {
+                framing.framed += header;
+                len
             }
-            [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] => {
-                framing.framed += 5;
-                u32::from(tens - b'0') * 10 + u32::from(ones - b'0')
-            }
-            _ => match length(framing, input, rules) {
-                Ok(len) => len,
-                Err(outcome) => return Argument::Over(outcome),
-            },
+            None => length(framing, input, rules)?,
         },
     };
     framing.scanned = 0;
@@ -354,12 +395,11 @@ fn argument(framing: &mut Framing, input: &[u8], rules: &Rules) -> Argument {
     let end = start + len as usize + 2;
     if input.len() < end {
         framing.body = Some(len);
-        return Argument::Over(Decoded::Incomplete);
+        return Err(Decoded::Incomplete);
     }
     framing.body = None;
     framing.framed = narrow(end);
-    framing.remaining -= 1;
-    Argument::At(Span { start: narrow(start), len })
+    Ok(Span { start: narrow(start), len })
 }
 
 /// Reads `$<length>\r\n` of any form, or says what is wrong with it, in the order in which Redis looks.

@@ -48,6 +48,28 @@ impl std::fmt::Debug for Encoder<'_> {
 /// Longest reply that is written piece by piece into a reserved space: type, 20 digits, line end.
 const SCALAR: usize = 24;
 
+/// CR and LF, the first one lowest.
+const LINE_END: u64 = 0x0A0D;
+
+/// The decimal form of a number of at most six digits and a line end after it, the first digit lowest, and how many digits
+/// there are; `None`: it has more, or a sign.
+///
+/// All at once: halves of four digits, quarters of two, single ones, by multiplication with reciprocals that are exact in
+/// these ranges. What counters hold is short, and to write it digit by digit takes more.
+#[inline]
+fn short(value: i64) -> Option<(u64, u32)> {
+    let value = u64::try_from(value).ok().filter(|value| *value < 1_000_000)?;
+    let fours = (value / 10_000) | ((value % 10_000) << 32);
+    let hundreds = (fours * 10_486) >> 20 & 0x7F_0000_007F;
+    let twos = hundreds | (fours - 100 * hundreds) << 16;
+    let tens = (twos * 103) >> 10 & 0x000F_000F_000F_000F;
+    let ones = tens | (twos - 10 * tens) << 8;
+    // Bits of the bytes before the first digit; the last one is shown whatever it is.
+    let before = (ones | 1 << 56).trailing_zeros() & !7;
+    let digits = (ones | 0x3030_3030_3030_3030) >> before;
+    Some((digits | LINE_END << (64 - before), 8 - before / 8))
+}
+
 impl<'a> Encoder<'a> {
     /// An encoder that appends to `block` and spills it when it is full.
     #[inline]
@@ -149,18 +171,18 @@ impl<'a> Encoder<'a> {
     /// The decimal form of `value` as a bulk string: a counter's value as `GET` shows it.
     #[inline]
     pub fn bulk_integer(&mut self, value: i64) {
+        let Some((digits, len)) = short(value) else { return self.long_bulk_integer(value) };
+        self.room(SCALAR);
+        let head = u64::from(b'$') | u64::from(b'0') << 8 | u64::from(len) << 8 | LINE_END << 16;
+        self.append(u128::from(head) | u128::from(digits) << 32, 6 + len);
+    }
+
+    /// The same for a number of any length; apart, so that the usual needs fewer registers.
+    #[cold]
+    #[inline(never)]
+    fn long_bulk_integer(&mut self, value: i64) {
         let mut digits = itoa::Buffer::new();
-        let digits = digits.format(value).as_bytes();
-        self.room(32);
-        // At most 20 bytes of digits, so the length has one or two.
-        self.block.push(b'$');
-        if digits.len() >= 10 {
-            self.block.push(if digits.len() == 20 { b'2' } else { b'1' });
-        }
-        self.block.push(b"0123456789"[digits.len() % 10]);
-        self.block.extend_from_slice(b"\r\n");
-        self.block.extend_from_slice(digits);
-        self.block.extend_from_slice(b"\r\n");
+        self.bulk(digits.format(value).as_bytes());
     }
 
     /// A float in its decimal form: `,value` in RESP3, a bulk string in RESP2.
@@ -258,15 +280,42 @@ impl<'a> Encoder<'a> {
 
     #[inline]
     fn header(&mut self, kind: u8, len: usize) {
+        if len < 100 {
+            let (tens, ones) = (len as u64 / 10, len as u64 % 10);
+            // The first digit is left out where it is none.
+            let (digits, count) =
+                if tens == 0 { (0x30 + ones, 1) } else { ((0x3030 + tens) | (ones << 8), 2) };
+            self.room(SCALAR);
+            let line = u64::from(kind) | (digits | LINE_END << (8 * count)) << 8;
+            return self.append(line.into(), 3 + count);
+        }
         self.number(kind, i64::try_from(len).expect("lengths of things in memory fit an i64"));
     }
 
     #[inline]
     fn number(&mut self, kind: u8, value: i64) {
+        let Some((digits, len)) = short(value) else { return self.long_number(kind, value) };
+        self.room(SCALAR);
+        self.append(u128::from(kind) | u128::from(digits) << 8, 3 + len);
+    }
+
+    /// The same for a number of any length; apart, so that the usual needs fewer registers.
+    #[cold]
+    #[inline(never)]
+    fn long_number(&mut self, kind: u8, value: i64) {
         self.room(SCALAR);
         self.block.push(kind);
         self.block.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
         self.block.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends the first `len` of 16 bytes, for which there is room. As many as that are written each time: a copy of a
+    /// fixed length is one instruction, of a variable length a call.
+    #[inline]
+    fn append(&mut self, bytes: u128, len: u32) {
+        let end = self.block.len() + len as usize;
+        self.block.extend_from_slice(&bytes.to_le_bytes());
+        self.block.truncate(end);
     }
 
     /// Makes sure that `bytes` more fit into the block.
@@ -289,6 +338,65 @@ impl<'a> Encoder<'a> {
             self.block.extend_from_slice(now);
             self.spill.spill(self.block);
             bytes = later;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    use super::{Encoder, Protocol, Spill};
+
+    struct Nobody;
+
+    impl Spill for Nobody {
+        fn spill(&mut self, _: &mut Vec<u8>) {
+            unreachable!("there is room");
+        }
+
+        fn attach(&mut self, _: Bytes) {
+            unreachable!("nothing is attached");
+        }
+    }
+
+    /// What is written for a number, after something else.
+    fn written(write: impl FnOnce(&mut Encoder<'_>)) -> String {
+        let mut block = Vec::with_capacity(64);
+        block.extend_from_slice(b"before");
+        let mut nobody = Nobody;
+        write(&mut Encoder::new(&mut block, &mut nobody, Protocol::Resp2));
+        String::from_utf8(block.split_off(b"before".len())).expect("numbers are ASCII")
+    }
+
+    fn check(number: i64) {
+        assert_eq!(written(|reply| reply.integer(number)), format!(":{number}\r\n"));
+        let digits = number.to_string();
+        let bulk = format!("${}\r\n{digits}\r\n", digits.len());
+        assert_eq!(written(|reply| reply.bulk_integer(number)), bulk);
+    }
+
+    #[test]
+    fn numbers_around_every_power_of_ten() {
+        for power in 0..19 {
+            let power = 10_i64.pow(power);
+            for number in [power - 1, power, power + 1, 2 * (power / 3), 9 * (power / 10)] {
+                check(number);
+                check(-number);
+            }
+        }
+        (0..20_000).for_each(check);
+        [i64::MIN, i64::MAX].into_iter().for_each(check);
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_of_any_length(number in any::<i64>(), bits in 0..64_u32) {
+            let number = number >> bits;
+            let expected = format!(":{number}\r\n");
+            prop_assert_eq!(written(|reply| reply.integer(number)), expected);
+            check(number);
         }
     }
 }

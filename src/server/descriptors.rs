@@ -1,7 +1,7 @@
 //! Files that may be open, and the kernel's table of them: as many as `maxclients` needs. Knows no connection.
 
 use std::io::stdin;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -66,13 +66,12 @@ fn raise(wanted: u64) -> Result<u64, Errno> {
 /// It doubles by itself whenever it is full, and the thread that happens to accept then waits until every processor has
 /// passed through the scheduler (`synchronize_rcu` in `expand_fdtable`, fs/file.c): 10 to 20 ms in which its clients
 /// hear nothing, each time that a crowd doubles. With one thread, and so at the start, it does not wait.
-#[expect(unsafe_code, reason = "the duplicate's only owner")]
 fn reserve(files: u64) {
     let Ok(highest) = RawFd::try_from(files.saturating_sub(1)) else { return };
     // Of any file: this one is always open, if only as /dev/null.
     match fcntl(stdin(), FcntlArg::F_DUPFD_CLOEXEC(highest)) {
-        // SAFETY: the call has just made it, and nobody else knows of it.
-        Ok(duplicate) => drop(unsafe { OwnedFd::from_raw_fd(duplicate) }),
+        // Whatever closing says, it is closed (close(2)).
+        Ok(duplicate) => drop(nix::unistd::close(duplicate)),
         Err(errno) => log::debug!(
             errno = errno as i32;
             "the table of open files will grow when it is full: no descriptor {highest}: {errno}"

@@ -32,20 +32,74 @@ pub(super) const fn first_of(segment: usize) -> u64 {
 pub(super) const NUMBERED_BYTES: usize = 64;
 
 /// Hash of a key under the process' seed, and what else was found out about the key on the way.
+///
+/// Whole words: what is written byte by byte and read as one makes the processor wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyHash {
     bits: u64,
-    /// The number between `start` and `end`, where `template` is some.
+    /// The number between start and end, where there is a template.
     id: u64,
-    /// State of the dictionary in which the template was looked for.
-    epoch: u32,
-    /// 1 + the index of the key's template, 0 = none.
-    template: u16,
-    /// Where the id's digits begin and end; 0 and 0 = no id was looked for.
-    start: u8,
-    end: u8,
-    /// Another template takes another number of the key for the id.
-    ambiguous: bool,
+    about: About,
+}
+
+/// What is known of a key beside its hash, in one word:
+///
+/// | bits | |
+/// |---|---|
+/// | 0–31 | state of the dictionary in which the template was looked for |
+/// | 32–47 | 1 + the index of the key's template, 0 = none |
+/// | 48–53 | where the id's digits begin |
+/// | 54–60 | where they end; 0 = no id was looked for |
+/// | 62 | the key was compared with the template's text |
+/// | 63 | another template takes another number of the key for the id |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct About(u64);
+
+impl About {
+    const START: u32 = 48;
+    const END: u32 = 54;
+    const COMPARED: u64 = 1 << 62;
+    const AMBIGUOUS: u64 = 1 << 63;
+
+    /// Of a key in whose digits from `start` to `end` a template, if any, has its id.
+    #[inline]
+    fn new(epoch: u32, template: Option<u16>, start: usize, end: usize) -> Self {
+        debug_assert!(start < end && end <= NUMBERED_BYTES, "one bit each in a word");
+        let template = template.map_or(0, |index| u64::from(index) + 1);
+        Self(u64::from(epoch) | template << 32 | (start as u64) << Self::START | (end as u64) << Self::END)
+    }
+
+    /// The same, of a key whose digits end elsewhere.
+    #[inline]
+    fn ending_at(self, end: usize) -> Self {
+        Self(self.0 & !(0x7F << Self::END) | (end as u64) << Self::END)
+    }
+
+    #[inline]
+    fn ambiguous(self, ambiguous: bool) -> Self {
+        if ambiguous { Self(self.0 | Self::AMBIGUOUS) } else { self }
+    }
+
+    #[inline]
+    fn epoch(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Index of the template.
+    #[inline]
+    fn template(self) -> Option<usize> {
+        usize::from((self.0 >> 32) as u16).checked_sub(1)
+    }
+
+    #[inline]
+    fn start(self) -> usize {
+        (self.0 >> Self::START & 0x3F) as usize
+    }
+
+    #[inline]
+    fn end(self) -> usize {
+        (self.0 >> Self::END & 0x7F) as usize
+    }
 }
 
 /// A key and its hash.
@@ -72,7 +126,7 @@ pub(super) struct Numbered {
 impl KeyHash {
     /// The hash of a key in which no id was looked for.
     pub(super) const fn of_bits(bits: u64) -> Self {
-        Self { bits, id: 0, epoch: 0, template: 0, start: 0, end: 0, ambiguous: false }
+        Self { bits, id: 0, about: About(0) }
     }
 
     /// The hash alone.
@@ -84,7 +138,13 @@ impl KeyHash {
     /// Whether two templates of the dictionary, as it was, take different numbers of the key for the id.
     #[inline]
     pub(super) fn is_ambiguous(self) -> bool {
-        self.ambiguous
+        self.about.0 & About::AMBIGUOUS != 0
+    }
+
+    /// Whether the key is known to have its template's text, as long as the dictionary is as it was.
+    #[inline]
+    pub(super) fn is_compared(self) -> bool {
+        self.about.0 & About::COMPARED != 0
     }
 
     /// Number of the key's segment: the high bits.
@@ -102,15 +162,15 @@ impl KeyHash {
     /// The key's template and id, as the dictionary knew them when the key was hashed.
     #[inline]
     pub(super) fn numbered(self) -> Option<Numbered> {
-        let template = usize::from(self.template).checked_sub(1)?;
-        Some(Numbered { template, id: self.id, start: self.start.into(), end: self.end.into() })
+        let template = self.about.template()?;
+        Some(Numbered { template, id: self.id, start: self.about.start(), end: self.about.end() })
     }
 
     /// Whether the dictionary is still as it was when the key was hashed.
     #[inline]
     pub(super) fn is_current(self, hashing: &Hashing) -> bool {
         // What is looked for in no dictionary does not get out of date.
-        self.end == 0 || self.epoch == hashing.dictionary.epoch()
+        self.about.end() == 0 || self.about.epoch() == hashing.dictionary.epoch()
     }
 }
 
@@ -148,8 +208,10 @@ pub struct Memo {
     /// The text, and its length; 0 = nothing is remembered.
     prefix: [u8; MEMO_BYTES],
     len: usize,
-    /// The hash of keys with this text, but for bits and id.
-    hash: KeyHash,
+    /// What is known of keys with this text, but for where they end.
+    about: About,
+    /// The last key whose text was another one, of which nothing is remembered yet.
+    met: About,
     wide: bool,
     /// The text, hashed, and the number in it that is hashed apart.
     state: AHasher,
@@ -161,10 +223,10 @@ const MEMO_BYTES: usize = 32;
 
 impl Memo {
     /// The hash of a key, if it is one with the text that is remembered.
-    #[inline]
+    #[inline(always)]
     fn hash(&self, key: &[u8], epoch: u32) -> Option<KeyHash> {
         let digits = key.len().checked_sub(self.len).filter(|digits| (1..=16).contains(digits))?;
-        if self.len == 0 || epoch != self.hash.epoch || !same(&key[..self.len], &self.prefix[..self.len]) {
+        if self.len == 0 || epoch != self.about.epoch() || !same(&key[..self.len], &self.prefix[..self.len]) {
             return None;
         }
         // A leading zero is part of the text, unless it is the number.
@@ -180,7 +242,7 @@ impl Memo {
             return None;
         }
         let bits = bits_of(&self.state, id, self.before);
-        Some(KeyHash { bits, id, end: key.len() as u8, ..self.hash })
+        Some(KeyHash { bits, id, about: self.about.ending_at(key.len()) })
     }
 }
 
@@ -219,62 +281,83 @@ impl Hashing {
     /// Nothing to remember yet.
     pub(super) fn memo(&self) -> Memo {
         let state = self.random.build_hasher();
-        Memo { prefix: [0; MEMO_BYTES], len: 0, hash: KeyHash::of_bits(0), wide: false, state, before: None }
+        Memo {
+            prefix: [0; MEMO_BYTES],
+            len: 0,
+            about: About(0),
+            met: About(0),
+            wide: false,
+            state,
+            before: None,
+        }
     }
 
-    /// Hashes a key like the one before.
-    #[inline]
+    /// Hashes a key like the one before. Always inlined: handed over in memory, the hash would be written as words and
+    /// read as pairs of them, for which the processor waits.
+    #[inline(always)]
     pub(super) fn hash_after(&self, memo: &mut Memo, key: &[u8]) -> KeyHash {
         let epoch = self.dictionary.epoch();
         if let Some(hash) = memo.hash(key, epoch) {
             return hash;
         }
-        let hash = self.hash(key);
-        if hash.template != 0 && usize::from(hash.end) == key.len() && usize::from(hash.start) <= MEMO_BYTES {
-            self.remember(memo, key, hash);
-        }
-        hash
+        self.hash_anew(memo, key)
     }
 
-    fn remember(&self, memo: &mut Memo, key: &[u8], hash: KeyHash) {
-        let Some(shape) = self.shape(key) else { return };
+    /// Hashes a key and remembers what the next one may have in common with it.
+    #[inline(never)]
+    fn hash_anew(&self, memo: &mut Memo, key: &[u8]) -> KeyHash {
+        let Some(shape) = self.shape(key) else {
+            return KeyHash::of_bits(self.plain(key));
+        };
+        let hash = self.hash_of(&shape);
         let (run, id) = shape.last;
-        if run.end != key.len() || run.start != usize::from(hash.start) || run.width(key) != 0 {
-            return;
+        let about = hash.about;
+        if about.template().is_none()
+            || run.end != key.len()
+            || run.start > MEMO_BYTES
+            || (about.start(), about.end()) != (run.start, run.end)
+            || run.width(key) != 0
+        {
+            return hash;
         }
-        memo.len = run.start;
-        memo.prefix[..run.start].copy_from_slice(&key[..run.start]);
-        // Whether another template takes the other number depends on this one: to look again is always right.
-        (memo.hash, memo.wide) = (KeyHash { ambiguous: shape.before.is_some(), ..hash }, is_wide(id));
-        (memo.state, memo.before) = (shape.state, shape.before.map(|(_, number)| number));
+        // Not worth it for a text that comes once: two in turn would be remembered for nothing each time.
+        let before = std::mem::replace(&mut memo.met, about.ending_at(0));
+        if before == memo.met && self.dictionary.has(about.template(), about.epoch(), key, run) {
+            memo.len = run.start;
+            memo.prefix[..run.start].copy_from_slice(&key[..run.start]);
+            // Whether another template takes the other number depends on this one: to look again is always right.
+            memo.about = About(about.ambiguous(shape.before.is_some()).0 | About::COMPARED);
+            memo.wide = is_wide(id);
+            (memo.state, memo.before) = (shape.state, shape.before.map(|(_, number)| number));
+        }
+        hash
     }
 
     /// Hashes a key.
     pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
-        let Some(shape) = self.shape(key) else {
-            return KeyHash::of_bits(self.plain(key));
-        };
+        match self.shape(key) {
+            Some(shape) => self.hash_of(&shape),
+            None => KeyHash::of_bits(self.plain(key)),
+        }
+    }
+
+    /// The hash of a key of this shape.
+    #[inline]
+    fn hash_of(&self, shape: &Shape) -> KeyHash {
         let epoch = self.dictionary.epoch();
         let (run, id) = shape.last;
-        let mut hash = KeyHash {
-            bits: shape.bits(),
-            id,
-            epoch,
-            template: 0,
-            start: run.start as u8,
-            end: run.end as u8,
-            ambiguous: false,
-        };
-        if let Some(template) = self.dictionary.find(shape.identity(true)) {
-            hash.template = template + 1;
-            hash.ambiguous = shape.before.is_some() && self.dictionary.find(shape.identity(false)).is_some();
+        let about = |template, run: Run| About::new(epoch, template, run.start, run.end);
+        let (about, id) = if let Some(template) = self.dictionary.find(shape.identity(true)) {
+            let other = shape.before.is_some() && self.dictionary.find(shape.identity(false)).is_some();
+            (about(Some(template), run).ambiguous(other), id)
         } else if let Some((run, id)) = shape.before
             && let Some(template) = self.dictionary.find(shape.identity(false))
         {
-            (hash.template, hash.id) = (template + 1, id);
-            (hash.start, hash.end) = (run.start as u8, run.end as u8);
-        }
-        hash
+            (about(Some(template), run), id)
+        } else {
+            (about(None, run), id)
+        };
+        KeyHash { bits: shape.bits(), id, about }
     }
 
     /// The template that takes the number before the last one for a key's id, and that id.
@@ -403,7 +486,7 @@ pub(super) fn is_wide(id: u64) -> bool {
 mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-    use super::Hashing;
+    use super::{About, Hashing, KeyHash};
 
     proptest! {
         #[test]
@@ -439,8 +522,11 @@ mod tests {
             for key in &keys {
                 let key = key.as_bytes();
                 let (after, alone) = (hashing.hash_after(&mut memo, key), hashing.hash(key));
-                prop_assert!(after.ambiguous || !alone.ambiguous);
-                prop_assert_eq!(super::KeyHash { ambiguous: alone.ambiguous, ..after }, alone, "{:?}", key);
+                prop_assert!(after.is_ambiguous() || !alone.is_ambiguous());
+                let surely = |hash: KeyHash| {
+                    KeyHash { about: About(hash.about.0 | About::AMBIGUOUS | About::COMPARED), ..hash }
+                };
+                prop_assert_eq!(surely(after), surely(alone), "{:?}", key);
             }
         }
     }

@@ -280,7 +280,7 @@ impl Table {
     }
 
     /// Hashes a key, faster where it has the text of the one before.
-    #[inline]
+    #[inline(always)]
     pub fn key_after<'k>(&self, memo: &mut Memo, bytes: &'k [u8]) -> Key<'k> {
         Key { bytes, hash: self.hashing.hash_after(memo, bytes) }
     }

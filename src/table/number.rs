@@ -87,21 +87,25 @@ impl<const WIDE: bool> Ids<WIDE> {
     /// The slot of an id.
     #[inline]
     pub(super) fn seek(line: &Line, id: u64) -> Option<usize> {
-        let mut found = 0_u32;
         if WIDE {
+            let mut found = 0_u32;
             for slot in 0..5 {
                 let here = u64::from(line[2 * slot]) | u64::from(line[2 * slot + 1]) << 32;
                 found |= u32::from(here == id) << slot;
             }
+            found &= (1 << len(line)) - 1;
+            (found != 0).then(|| found.trailing_zeros() as usize)
         } else {
-            // All eight lanes at once, whatever is in the last ones: they are masked out below.
+            // All eight lanes at once, whatever is in the last ones: they are masked out below. A byte for each lane, which
+            // the compiler makes of whole vectors; to shift a bit for each takes five times as many instructions.
             let id = id as u32;
-            for (slot, &here) in line[..8].iter().enumerate() {
-                found |= u32::from(here == id) << slot;
+            let mut same = [0_u8; 8];
+            for (same, &here) in same.iter_mut().zip(line) {
+                *same = u8::from(here == id);
             }
+            let found = u64::from_le_bytes(same) & ((1 << (8 * len(line))) - 1);
+            (found != 0).then(|| found.trailing_zeros() as usize / 8)
         }
-        found &= (1 << len(line)) - 1;
-        (found != 0).then(|| found.trailing_zeros() as usize)
     }
 
     #[inline]

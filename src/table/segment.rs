@@ -91,6 +91,12 @@ impl Segment {
         Some(self.store.value(place))
     }
 
+    /// The number at a key, by the shortest way; `None` says nothing: [`Segment::get`] knows.
+    #[inline]
+    pub fn peek(&self, key: Key<'_>, now_ms: u64) -> Option<i64> {
+        self.store.peek(key, now_ms)
+    }
+
     /// The deadline of a key: outer `None` = no such key, inner `None` = no deadline.
     pub fn deadline(&mut self, key: Key<'_>, at: &mut Moment<'_>) -> Option<Option<u64>> {
         let place = self.find(key, at)?;

@@ -160,7 +160,7 @@ impl Store {
     pub(super) fn peek(&self, key: Key<'_>, now: u64) -> Option<i64> {
         let numbered = key.hash.numbered().filter(|_| key.hash.is_current(&self.hashing))?;
         let counters = self.numbered.get(numbered.template)?.as_ref()?;
-        if !counters.template.matches(key.bytes, numbered.start, numbered.end) {
+        if !Self::is_of(counters, key, numbered) {
             return None;
         }
         let (value, deadline) = counters.peek(key.hash.position(), numbered.id)?;
@@ -173,10 +173,19 @@ impl Store {
     pub(super) fn bump(&mut self, key: Key<'_>, delta: i64, now: u64) -> Option<(i64, u64)> {
         let numbered = key.hash.numbered().filter(|_| key.hash.is_current(&self.hashing))?;
         let counters = self.numbered.get_mut(numbered.template)?.as_mut()?;
-        if !counters.template.matches(key.bytes, numbered.start, numbered.end) {
+        if !Self::is_of(counters, key, numbered) {
             return None;
         }
         counters.bump(key.hash.position(), numbered.id, delta, now)
+    }
+
+    /// Whether a key whose hash is up to date is one of the counters' template. Where the dictionary had the template at its
+    /// index when it was compared, we have it, too: the place of a template is given away only when no segment has it.
+    #[inline]
+    fn is_of(counters: &Counters, key: Key<'_>, numbered: Numbered) -> bool {
+        let compared = key.hash.is_compared();
+        debug_assert!(!compared || counters.template.matches(key.bytes, numbered.start, numbered.end));
+        compared || counters.template.matches(key.bytes, numbered.start, numbered.end)
     }
 
     #[inline]

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ahash::AHasher;
 use arrayvec::ArrayVec;
 
-use super::digits::same;
+use super::digits::{Run, same};
 #[cfg(test)]
 use super::key::is_wide;
 use super::key::{NUMBERED_BYTES, bits_of};
@@ -234,6 +234,14 @@ impl Dictionary {
         None
     }
 
+    /// Whether the template at `index`, in this state of the dictionary, is one that this key has, with the id in `run`.
+    pub(super) fn has(&self, index: Option<usize>, epoch: u32, key: &[u8], run: Run) -> bool {
+        let entries = self.entries();
+        let entry = index.and_then(|index| entries.templates.get(index)?.as_ref());
+        // The epoch changes under this lock only.
+        entry.is_some_and(|(template, _)| template.matches(key, run.start, run.end)) && self.epoch() == epoch
+    }
+
     /// The places in which a template may stand.
     #[inline]
     fn group(&self, identity: Identity) -> &[AtomicU64] {
@@ -393,7 +401,7 @@ fn upper(identity: Identity) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{ADMITTED_AT, Candidates, Dictionary, Identity, TEMPLATES};
+    use super::{ADMITTED_AT, Candidates, Dictionary, Identity, Run, TEMPLATES};
     use crate::table::key::Hashing;
 
     #[test]
@@ -406,6 +414,15 @@ mod tests {
         assert_eq!((template.prefix(), template.suffix()), (&b"views:article:"[..], &b""[..]));
         let found = hashing.hash(b"views:article:4000000000").numbered().unwrap();
         assert_eq!((found.template, found.id, found.start, found.end), (0, 4_000_000_000, 14, 24));
+        let has =
+            |index, epoch, key: &[u8], start, end| dictionary.has(index, epoch, key, Run { start, end });
+        let epoch = dictionary.epoch();
+        assert!(has(Some(0), epoch, b"views:article:4", 14, 15));
+        assert!(!has(Some(0), epoch + 1, b"views:article:4", 14, 15), "it may be another one by now");
+        assert!(!has(Some(0), epoch, b"views:articles4", 14, 15), "of another text");
+        assert!(
+            !has(Some(1), epoch, b"views:article:4", 14, 15) && !has(None, epoch, b"views:article:4", 14, 15)
+        );
         // Wider ids, ids with leading zeros and other texts are other templates.
         for other in ["views:article:5000000000", "views:article:07", "views:article:1x", "view:article:1"] {
             assert!(hashing.hash(other.as_bytes()).numbered().is_none(), "{other}");
