@@ -79,111 +79,97 @@ const FLAGS: [(&str, &str); 4] = [
 
 /// Arguments of `idle`.
 pub(crate) fn idle_command() -> Command {
-    let count = value_parser!(u64).range(1..);
     Command::new("idle")
         .about("opens connections, asks once on each, says ready, holds them until a line arrives")
         .arg(port())
-        .arg(Arg::new("connections").long("connections").value_parser(count).default_value("9000"))
+        .arg(natural("connections").default_value("9000"))
 }
 
 /// Arguments of `partial`.
 pub(crate) fn partial_command() -> Command {
-    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64).range(1..));
     Command::new("partial")
         .about("sends a large request on each connection but for its end, says how many bytes, holds until a line")
         .arg(port())
-        .arg(number("connections").default_value("50"))
+        .arg(natural("connections").default_value("50"))
         .arg(Arg::new("mix").long("mix").required(true).help("as for load"))
-        .arg(number("piece").help("bytes of one send; else as many as the socket takes"))
-        .arg(number("keys").default_value("1000000").help("number of different keys"))
-        .arg(number("seed").default_value("1").help("of random keys"))
+        .arg(natural("piece").help("bytes of one send; else as many as the socket takes"))
+        .arg(natural("keys").default_value("1000000").help("number of different keys"))
+        .arg(natural("seed").default_value("1").help("of random keys"))
 }
 
 /// Arguments of `grow`.
 pub(crate) fn grow_command() -> Command {
-    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64).range(1..));
     Command::new("grow")
         .about(
             "creates keys up to each of some numbers, a line each; holds the connections until one line more",
         )
         .arg(port())
-        .arg(number("connections").default_value("8"))
-        .arg(number("depth").default_value("1").help("requests in a pipeline"))
+        .arg(natural("connections").default_value("8"))
+        .arg(natural("depth").default_value("1").help("requests in a pipeline"))
         .arg(
             Arg::new("mix")
                 .long("mix")
                 .required(true)
                 .help("articles:n, days:n, words:n, timed:1, rows:1, …"),
         )
-        .arg(number("points").value_delimiter(',').required(true).help("numbers of keys to stop at"))
-        .arg(number("seed").default_value("1").help("of values"))
+        .arg(natural("points").value_delimiter(',').required(true).help("numbers of keys to stop at"))
+        .arg(natural("seed").default_value("1").help("of values"))
 }
 
 /// Arguments of `expiry`.
 pub(crate) fn expiry_command() -> Command {
-    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64)).required(true);
-    let real = |name| Arg::new(name).long(name).value_parser(value_parser!(f64)).required(true);
     Command::new("expiry")
         .about("creates keys whose deadlines fall together, and asks at a fixed rate before and until they are gone")
         .arg(port())
-        .arg(number("connections"))
-        .arg(number("keys").help("keys without a deadline"))
-        .arg(number("due").help("keys with one"))
-        .arg(number("spread").help("milliseconds that the deadlines are spread over"))
-        .arg(number("seed"))
-        .arg(real("rate").help("INCR a second"))
-        .arg(real("creating").help("seconds that creating may take"))
-        .arg(real("quiet").help("seconds before the first deadline, at least"))
-        .arg(real("limit").help("seconds after it, at most"))
+        .arg(whole("connections"))
+        .arg(whole("keys").help("keys without a deadline"))
+        .arg(whole("due").help("keys with one"))
+        .arg(whole("spread").help("milliseconds that the deadlines are spread over"))
+        .arg(whole("seed"))
+        .arg(decimal("rate").help("INCR a second"))
+        .arg(decimal("creating").help("seconds that creating may take"))
+        .arg(decimal("quiet").help("seconds before the first deadline, at least"))
+        .arg(decimal("limit").help("seconds after it, at most"))
 }
 
 /// Arguments of `snapshot`.
 pub(crate) fn snapshot_command() -> Command {
-    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64)).required(true);
-    let real = |name| Arg::new(name).long(name).value_parser(value_parser!(f64)).required(true);
     Command::new("snapshot")
         .about("asks at a fixed rate before, while and after the server writes a snapshot")
         .arg(port())
-        .arg(number("connections"))
-        .arg(number("keys").help("keys, all of which exist"))
-        .arg(number("seed"))
-        .arg(
-            Arg::new("pid").long("pid").value_parser(value_parser!(u32)).required(true).help("of the server"),
-        )
-        .arg(real("rate").help("INCR a second"))
-        .arg(real("quiet").help("seconds before the snapshot"))
-        .arg(real("limit").help("seconds that it may take"))
+        .arg(whole("connections"))
+        .arg(whole("keys").help("keys, all of which exist"))
+        .arg(whole("seed"))
+        .arg(process())
+        .arg(decimal("rate").help("INCR a second"))
+        .arg(decimal("quiet").help("seconds before the snapshot"))
+        .arg(decimal("limit").help("seconds that it may take"))
 }
 
 /// Arguments of `limits`.
 pub(crate) fn limits_command() -> Command {
-    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64)).required(true);
-    let real = |name| Arg::new(name).long(name).value_parser(value_parser!(f64)).required(true);
     Command::new("limits")
         .about("asks at a fixed rate, first alone and then beside clients that do harm")
         .arg(port())
-        .arg(number("connections"))
-        .arg(number("keys").help("keys, all of which exist"))
-        .arg(number("seed"))
-        .arg(
-            Arg::new("pid").long("pid").value_parser(value_parser!(u32)).required(true).help("of the server"),
-        )
+        .arg(whole("connections"))
+        .arg(whole("keys").help("keys, all of which exist"))
+        .arg(whole("seed"))
+        .arg(process())
         .arg(Arg::new("harm").long("harm").value_parser(harm::Kind::parse).required(true))
-        .arg(number("crowd").help("connections of the harm"))
+        .arg(whole("crowd").help("connections of the harm"))
         .arg(Arg::new("bare").long("bare").action(ArgAction::SetTrue).help("the server is a bare loop"))
-        .arg(real("rate").help("INCR a second"))
-        .arg(real("quiet").help("seconds before the harm"))
-        .arg(real("disturbed").help("seconds of it"))
+        .arg(decimal("rate").help("INCR a second"))
+        .arg(decimal("quiet").help("seconds before the harm"))
+        .arg(decimal("disturbed").help("seconds of it"))
 }
 
 /// Arguments of `commands`.
 pub(crate) fn commands_command() -> Command {
-    let number = |name| Arg::new(name).long(name).value_parser(value_parser!(u64).range(1..)).required(true);
     Command::new("commands")
         .about("asks one request of every command, so often, on one connection, and says how long each takes")
         .arg(port())
-        .arg(number("repetitions"))
-        .arg(number("seed").help("of the keys"))
+        .arg(natural("repetitions").required(true))
+        .arg(natural("seed").required(true).help("of the keys"))
 }
 
 fn port() -> Arg {
@@ -192,6 +178,25 @@ fn port() -> Arg {
         .value_parser(value_parser!(u16))
         .required(true)
         .help("of the server, on loopback")
+}
+
+/// A number from 1.
+fn natural(name: &'static str) -> Arg {
+    Arg::new(name).long(name).value_parser(value_parser!(u64).range(1..))
+}
+
+/// A number that has to be given.
+fn whole(name: &'static str) -> Arg {
+    Arg::new(name).long(name).value_parser(value_parser!(u64)).required(true)
+}
+
+/// The same, with a fraction.
+fn decimal(name: &'static str) -> Arg {
+    Arg::new(name).long(name).value_parser(value_parser!(f64)).required(true)
+}
+
+fn process() -> Arg {
+    Arg::new("pid").long("pid").value_parser(value_parser!(u32)).required(true).help("of the server")
 }
 
 /// Loopback, with the port that was given.

@@ -108,17 +108,19 @@ impl Data {
         directives: &Arc<Directives>,
         clock: &Clock,
     ) -> Result<(Keeper, Snapshots), ServerError> {
-        let apply = &mut shared.table.replayer();
+        let mut apply = shared.table.replayer();
         let refused = |refusal: &dyn Display, damaged| {
             let text = format!("cannot load {}: {refusal}", self.path.display());
             if damaged { ServerError::damaged(text) } else { ServerError::new(text) }
         };
-        let snapshot = self.load_snapshot(clock, apply, &refused)?;
+        let snapshot = self.load_snapshot(clock, &mut apply, &refused)?;
         let extent = snapshot.as_ref().map_or_else(Extent::default, Extent::on_top_of);
         let mut progress = Progress::begin(clock, "journal");
         let show = &mut |done, all| progress.at(done, all);
-        let recovered = recover_telling(&self.disk, extent, self.ring.as_ref(), self.boot, apply, show)
+        let recovered = recover_telling(&self.disk, extent, self.ring.as_ref(), self.boot, &mut apply, show)
             .map_err(|refusal| refused(&refusal, refusal.is_damage()))?;
+        // All keys are there.
+        drop(apply);
         tell(&recovered.report, &self.path, progress.end());
         // Where replies wait for syncs anyway, the ring need not survive the process: a store to a file's page may have to
         // wait for its disk, and that would be with a lock held.

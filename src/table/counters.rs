@@ -140,6 +140,22 @@ impl Counters {
         inserted
     }
 
+    /// See [`Lines::expect`].
+    pub(super) fn expect(&mut self, ahead: u8) {
+        either!(&mut self.lines, lines => lines.expect(ahead));
+    }
+
+    /// See [`Lines::tighten`].
+    pub(super) fn tighten(&mut self, orphans: &mut Vec<Counter>) {
+        let Self { template, lines, timed, .. } = self;
+        let position = |counter: &Counter| position_of(template.bits(counter.id));
+        let mut orphan = |counter: Counter| {
+            *timed -= usize::from(counter.deadline != NEVER);
+            orphans.push(counter);
+        };
+        either!(lines, lines => lines.tighten(&position, &mut orphan));
+    }
+
     /// Takes a counter out.
     pub(super) fn remove(&mut self, spot: Spot, orphans: &mut Vec<Counter>) {
         let deadline = self.counter(spot).deadline;

@@ -162,6 +162,9 @@ pub trait EffectSink {
 pub trait Replay {
     /// Some that follow each other, so that what one after the other needs of memory can be fetched at once.
     fn replay(&mut self, effects: &[Effect<'_>]);
+
+    /// So many bytes of effects were given, of so many, and the keys of those that come are as many for each byte.
+    fn expect(&mut self, _given: u64, _all: u64) {}
 }
 
 impl<F: FnMut(&Effect<'_>)> Replay for F {

@@ -49,6 +49,8 @@ pub(super) struct Lines<F: Format> {
     moved: usize,
     /// Which of the sizes between two powers this array takes, see [`size`].
     phase: u8,
+    /// How many entries there will be soon for each that there is, in 16ths, see [`Lines::expect`].
+    ahead: u8,
     /// Entries moved so far.
     moves: u64,
     /// Bytes given back to the allocator since they were last asked for.
@@ -56,10 +58,17 @@ pub(super) struct Lines<F: Format> {
     format: PhantomData<F>,
 }
 
+/// What [`Lines::expect`] is told where no more entries are expected than come one by one.
+pub(super) const ONE: u8 = 16;
+/// The most that it may be told: twice as many moves are saved by no more, and a wrong guess takes memory for so long.
+pub(super) const MOST: u8 = 4 * ONE;
+
 /// How full an array is from which on it grows, in 128ths.
 const FULL: usize = 113;
 /// How full a new array is at most, in 128ths: at least one size below [`FULL`].
 const LARGEST_LOAD: usize = 100;
+/// The same below which one that was made for a guess is made smaller: two sizes below what is usual.
+const LOOSE: usize = 75;
 /// Entries for each line, in tenths of what a line holds at the least, below which an array shrinks. Not of what its lines
 /// hold as they are laid out: that changes with the entries, and the array would follow it up and down.
 const SPARSE: usize = 5;
@@ -92,6 +101,7 @@ impl<F: Format> Lines<F> {
             next: Array::default(),
             moved: 0,
             phase,
+            ahead: ONE,
             moves: 0,
             freed: 0,
             format: PhantomData,
@@ -219,7 +229,7 @@ impl<F: Format> Lines<F> {
         orphan: &mut impl FnMut(F::Entry),
     ) -> Option<Spot> {
         if self.next.homes == 0 && (self.current.used + 1) * 128 > self.current.room() * FULL {
-            self.resize(self.current.used + 1);
+            self.grow();
         }
         self.advance(position, orphan);
         for _ in 0..3 {
@@ -233,7 +243,7 @@ impl<F: Format> Lines<F> {
                 return None;
             }
             let more = self.current.used + self.current.slots / self.current.lines;
-            self.resize(more);
+            self.resize(more, LARGEST_LOAD);
             self.advance(position, orphan);
         }
         None
@@ -259,17 +269,53 @@ impl<F: Format> Lines<F> {
             && self.current.homes > TINY
             && self.current.used * 10 < self.current.homes * F::LEAST * SPARSE
         {
-            self.resize(self.current.used);
+            self.resize(self.current.used, LARGEST_LOAD);
         }
         self.advance(position, orphan);
     }
 
-    /// Begins to move into an array in which `count` entries, laid out as those here are, leave the usual room.
-    fn resize(&mut self, count: usize) {
+    /// Tells that a table is being read in, and that for each entry there will be `ahead` 16ths when it is: an array that
+    /// grows takes the size at once that it would come to in steps, each of which moves all entries.
+    pub(super) fn expect(&mut self, ahead: u8) {
+        debug_assert!((ONE..=MOST).contains(&ahead));
+        self.ahead = ahead;
+    }
+
+    /// No more entries are expected: an array that was made for more than came is made smaller, and all entries are where
+    /// they belong.
+    pub(super) fn tighten(
+        &mut self,
+        position: &impl Fn(&F::Entry) -> u64,
+        orphan: &mut impl FnMut(F::Entry),
+    ) {
+        self.ahead = ONE;
+        while self.next.homes != 0 {
+            self.advance(position, orphan);
+        }
+        if self.current.used * 128 < self.current.room() * LOOSE {
+            self.resize(self.current.used, LARGEST_LOAD);
+        }
+        while self.next.homes != 0 {
+            self.advance(position, orphan);
+        }
+    }
+
+    fn grow(&mut self) {
+        let count = self.current.used + 1;
+        if self.ahead == ONE {
+            return self.resize(count, LARGEST_LOAD);
+        }
+        // A little more: of two segments one gets more entries than its share.
+        let expected = count * usize::from(self.ahead) / usize::from(ONE);
+        self.resize(expected + expected / 64, FULL);
+    }
+
+    /// Begins to move into an array that `count` entries, laid out as those here are, fill by `load` 128ths at most.
+    fn resize(&mut self, count: usize, load: usize) {
         // Entries of a line, in 256ths: as many as there are now.
         let slots = (256 * self.current.slots).checked_div(self.current.lines);
         let slots = slots.unwrap_or(256 * F::slots(&[0; 16]));
-        let homes = size((count * 256 * 128).div_ceil(slots * LARGEST_LOAD), self.phase);
+        let homes = size((count * 256 * 128).div_ceil(slots * load), self.phase);
         // Not two or three: a few keys more would have it move again.
         let homes = if (2..FEW).contains(&homes) { FEW } else { homes };
         let homes = if count > self.current.used { homes.max(self.current.homes + 1) } else { homes };

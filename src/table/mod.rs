@@ -369,7 +369,7 @@ impl Table {
 
     /// The way to do many effects again: faster than one by one.
     pub fn replayer(&self) -> Replayer<'_> {
-        Replayer { table: self, memo: self.memo() }
+        Replayer { table: self, memo: self.memo(), ahead: 0 }
     }
 
     /// Visits every key with its value and deadline, those whose deadline passed included.

@@ -221,6 +221,20 @@ impl Packed {
         cell
     }
 
+    /// See [`Lines::expect`].
+    pub(super) fn expect(&mut self, ahead: u8) {
+        self.index.expect(ahead);
+    }
+
+    /// See [`Lines::tighten`].
+    pub(super) fn tighten(&mut self, hashing: &Hashing) {
+        let Self { index, crowd, cells, .. } = self;
+        let of = |entry: &Entry| position_of(hashing.bits(key_of(cells.get(entry.cell))));
+        index.tighten(&of, &mut |entry| {
+            crowd.insert((of(&entry), entry.cell));
+        });
+    }
+
     /// Replaces a key's record, whatever the lengths of both.
     pub(super) fn rewrite(&mut self, hashing: &Hashing, found: Found, bits: u64, record: &[u8]) {
         let (before, after) = (self.record(found).deadline, Record::read(record).deadline);

@@ -6,6 +6,8 @@
 use arrayvec::ArrayVec;
 
 use super::effect::{Effect, REPLAYED, Replay};
+use super::lines::{MOST, ONE};
+use super::store::Store;
 use super::{Key, Memo, Table};
 
 /// Does effects again on a table: see [`Table::apply`].
@@ -14,6 +16,8 @@ pub struct Replayer<'t> {
     pub(super) table: &'t Table,
     /// Of the last key.
     pub(super) memo: Memo,
+    /// What the table was told to expect last.
+    pub(super) ahead: u8,
 }
 
 impl Replay for Replayer<'_> {
@@ -27,6 +31,61 @@ impl Replay for Replayer<'_> {
             let keys: ArrayVec<Option<Key<'_>>, REPLAYED> = keys.collect();
             for (key, effect) in keys.into_iter().zip(effects) {
                 self.table.apply_to(key, effect);
+            }
+        }
+    }
+
+    fn expect(&mut self, given: u64, all: u64) {
+        let ahead = all.saturating_mul(ONE.into()).checked_div(given).unwrap_or(u64::MAX);
+        let ahead = u8::try_from(ahead).unwrap_or(MOST).clamp(ONE, MOST);
+        // Locks every segment, so only where it makes a difference.
+        if ahead != self.ahead {
+            self.ahead = ahead;
+            self.table.expect(ahead);
+        }
+    }
+}
+
+impl Drop for Replayer<'_> {
+    fn drop(&mut self) {
+        if self.ahead != 0 {
+            self.table.tighten();
+        }
+    }
+}
+
+impl Table {
+    /// For each key that there is there will be so many 16ths: see [`Lines::expect`](super::lines::Lines::expect).
+    fn expect(&self, ahead: u8) {
+        self.guards().for_each(|mut segment| segment.expect(ahead));
+    }
+
+    /// What was expected has come.
+    fn tighten(&self) {
+        self.guards().for_each(|mut segment| segment.tighten());
+    }
+}
+
+impl Store {
+    /// See [`Lines::expect`](super::lines::Lines::expect).
+    pub(super) fn expect(&mut self, ahead: u8) {
+        self.ahead = ahead;
+        self.packed.expect(ahead);
+        self.numbered.iter_mut().flatten().for_each(|counters| counters.expect(ahead));
+    }
+
+    /// See [`Lines::tighten`](super::lines::Lines::tighten).
+    pub(super) fn tighten(&mut self) {
+        self.ahead = ONE;
+        self.packed.tighten(&self.hashing);
+        self.publish_packed();
+        self.resized = true;
+        for template in 0..self.numbered.len() {
+            if self.numbered[template].is_some() {
+                self.change_lines(template, |counters, orphans| {
+                    counters.tighten(orphans);
+                    true
+                });
             }
         }
     }
@@ -54,6 +113,55 @@ mod tests {
         });
         all.sort();
         all
+    }
+
+    /// Reads so many counters in, telling how far it is.
+    fn read_in(effects: &[Effect<'_>], telling: bool) -> Table {
+        let table = Table::with_seed(3);
+        let mut replayer = table.replayer();
+        for (done, effects) in effects.chunks(500).enumerate() {
+            replayer.replay(effects);
+            if telling {
+                replayer.expect(500 * (done as u64 + 1), MANY as u64);
+            }
+        }
+        drop(replayer);
+        table
+    }
+
+    #[test]
+    fn who_knows_what_comes_moves_little_and_takes_no_more() {
+        let keys: Vec<String> = (0..MANY).map(|id| format!("article:{id}")).collect();
+        let set = |(number, key): (i64, &String)| (key.clone(), number);
+        let counters: Vec<(String, i64)> = (0..).zip(&keys).map(set).collect();
+        let effects: Vec<Effect<'_>> = counters
+            .iter()
+            .map(|(key, number)| Effect::Set {
+                key: key.as_bytes(),
+                value: Value::Int(*number),
+                deadline: None,
+            })
+            .collect();
+        let (told, untold) = (read_in(&effects, true), read_in(&effects, false));
+        assert!(content(&told) == content(&untold));
+        assert!(told.moves() < untold.moves() / 4, "{} of {}", told.moves(), untold.moves());
+        let bytes = |table: &Table| table.census().numbered_bytes;
+        assert!(bytes(&told) < bytes(&untold) * 115 / 100, "{} for {}", bytes(&told), bytes(&untold));
+    }
+
+    #[test]
+    fn a_wrong_guess_takes_no_memory_in_the_end() {
+        // All of one kind come first, and then as many of another.
+        let keys: Vec<String> =
+            (0..MANY).map(|id| format!("{}:{id}", if id < MANY / 8 { "user" } else { "article" })).collect();
+        let effects: Vec<Effect<'_>> = keys
+            .iter()
+            .map(|key| Effect::Set { key: key.as_bytes(), value: Value::Int(1), deadline: None })
+            .collect();
+        let (told, untold) = (read_in(&effects, true), read_in(&effects, false));
+        assert!(content(&told) == content(&untold));
+        let bytes = |table: &Table| table.census().numbered_bytes;
+        assert!(bytes(&told) < bytes(&untold) * 115 / 100, "{} for {}", bytes(&told), bytes(&untold));
     }
 
     /// Effects of a run, so many that arrays grow and templates are admitted meanwhile.

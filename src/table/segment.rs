@@ -524,6 +524,16 @@ impl Segment {
     }
 
     #[inline]
+    /// See [`Store::expect`].
+    pub(super) fn expect(&mut self, ahead: u8) {
+        self.store.expect(ahead);
+    }
+
+    /// See [`Store::tighten`].
+    pub(super) fn tighten(&mut self) {
+        self.store.tighten();
+    }
+
     fn record(&mut self, at: &mut Moment<'_>, effect: Effect<'_>) {
         if !self.watched.is_empty() {
             self.touch(&effect);

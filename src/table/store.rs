@@ -13,7 +13,7 @@ use slab::Slab;
 use super::counters::{Counters, Sized, either};
 use super::hash::{self, Fields, payload_len};
 use super::key::{Hashing, Key, KeyHash, Numbered, position_of};
-use super::lines::Spot;
+use super::lines::{self, Spot};
 use super::number::{Counter, DEADLINES, Ids};
 use super::packed::{Found, Packed};
 use super::probe::Homes;
@@ -61,6 +61,8 @@ pub(super) struct Store {
     pub(super) freed: usize,
     /// A record on its way into a cell.
     pub(super) scratch: Vec<u8>,
+    /// What new lines are told to expect, see [`super::lines::Lines::expect`].
+    pub(super) ahead: u8,
 }
 
 /// Spreads the segments evenly over what [`Packed::new`] takes, neighbours far apart: the bits of the number, reversed.
@@ -91,6 +93,7 @@ impl Store {
             resized: false,
             freed: 0,
             scratch: Vec::new(),
+            ahead: lines::ONE,
         }
     }
 
@@ -368,11 +371,13 @@ impl Store {
         }
         debug_assert!(self.numbered[index].is_none());
         self.homes.open(index);
-        self.numbered[index] = Some(Counters::new(template, phase_of(self.segment)));
+        let mut counters = Counters::new(template, phase_of(self.segment));
+        counters.expect(self.ahead);
+        self.numbered[index] = Some(counters);
     }
 
     /// Changes the lines of a template, and draws the conclusions.
-    fn change_lines(
+    pub(super) fn change_lines(
         &mut self,
         template: usize,
         change: impl FnOnce(&mut Counters, &mut Vec<Counter>) -> bool,

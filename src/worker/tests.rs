@@ -5,8 +5,8 @@ mod secured;
 mod strangers;
 mod stream;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Admission, Identity, Journal, Message, Post, Settings, Shared, Token, Worker};
@@ -17,11 +17,14 @@ use crate::connection::{End, Peer, Wants};
 use crate::journal::ring::stand_in;
 use crate::limits::{self, Limits, SyncPolicy};
 use crate::table::Table;
+use crate::tls::Profile;
 
 /// The directives of a test.
 struct Fixed {
     limits: Limits,
     password: Option<&'static [u8]>,
+    /// Of the port that is encrypted, if one is.
+    profile: Option<Arc<Mutex<Profile>>>,
 }
 
 impl Settings for Fixed {
@@ -42,6 +45,10 @@ impl Settings for Fixed {
     fn users(&self) -> Arc<Users> {
         Arc::new(Users::new(self.password.map(Digest::of)))
     }
+
+    fn tls(&self) -> Option<Profile> {
+        self.profile.as_ref().map(|profile| profile.lock().expect("nobody panics").clone())
+    }
 }
 
 /// Workers that share a table, and their time.
@@ -54,7 +61,7 @@ struct Stage {
 const START_US: u64 = 1_800_000_000_000_000;
 
 fn stage(workers: usize, limits: Limits) -> Stage {
-    stage_with(workers, Fixed { limits, password: None })
+    stage_with(workers, Fixed { limits, password: None, profile: None })
 }
 
 fn stage_with(workers: usize, settings: impl Settings + 'static) -> Stage {
@@ -322,7 +329,8 @@ fn draining_lets_clients_finish_what_they_are_sending() {
 fn what_follows_a_reset_is_bounded_as_before_auth() {
     let wire = b"AUTH pw\r\nPING\r\nRESET\r\n*11\r\n$4\r\nMGET\r\n$1\r\na\r\n";
     for block in [wire.len(), 1] {
-        let mut stage = stage_with(1, Fixed { limits: Limits::default(), password: Some(b"pw") });
+        let settings = Fixed { limits: Limits::default(), password: Some(b"pw"), profile: None };
+        let mut stage = stage_with(1, settings);
         let worker = &mut stage.workers[0];
         let token = worker.connect();
         let replies: Vec<u8> = wire.chunks(block).flat_map(|block| worker.turn(token, block)).collect();

@@ -8,51 +8,18 @@ use proptest::prelude::*;
 use rustls::Error;
 use rustls::version::TLS13;
 
-use super::{LOCAL, Stage, stage, stage_with, text};
-use crate::command::acl::{Digest, Users};
-use crate::command::{ConfigError, RewriteError};
+use super::{Fixed, LOCAL, Stage, stage, stage_with, text};
 use crate::connection::{End, Peer as Ends};
 use crate::limits::{self, Limits, SyncPolicy};
+use crate::tls::Clients;
 use crate::tls::tests::{Files, Peer, VERSIONS};
-use crate::tls::{Clients, Profile};
-use crate::worker::{Admission, Message, Settings, Token, Worker};
+use crate::worker::{Admission, Message, Token, Worker};
 
 const PORT: u16 = 6380;
 
-/// The directives of a test: one port is encrypted.
-struct Secured {
-    limits: Limits,
-    profile: Arc<Mutex<Profile>>,
-    password: Option<&'static [u8]>,
-}
-
-impl Settings for Secured {
-    fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    fn get(&self, _: &dyn Fn(&str) -> bool, _: &mut dyn FnMut(&str, &str)) {}
-
-    fn set(&self, _: &[(&[u8], &[u8])]) -> Result<(), ConfigError> {
-        Ok(())
-    }
-
-    fn rewrite(&self) -> Result<(), RewriteError> {
-        Err(RewriteError::NoFile)
-    }
-
-    fn users(&self) -> Arc<Users> {
-        Arc::new(Users::new(self.password.map(Digest::of)))
-    }
-
-    fn tls(&self) -> Option<Profile> {
-        Some(self.profile.lock().expect("nobody panics").clone())
-    }
-}
-
 fn secured(files: &Files, limits: Limits) -> Stage {
     let profile = Arc::new(Mutex::new(files.profile(PORT, Clients::Anybody)));
-    stage_with(1, Secured { limits, profile, password: None })
+    stage_with(1, Fixed { limits, password: None, profile: Some(profile) })
 }
 
 fn ends(remote: &str) -> Ends {
@@ -313,7 +280,7 @@ fn handshakes_are_to_be_done_in_time() {
 fn passwords_are_asked_for_as_ever() {
     let files = Files::new();
     let profile = Arc::new(Mutex::new(files.profile(PORT, Clients::Anybody)));
-    let settings = Secured { limits: Limits::default(), profile, password: Some(b"sesame") };
+    let settings = Fixed { limits: Limits::default(), password: Some(b"sesame"), profile: Some(profile) };
     let mut stage = stage_with(1, settings);
     let worker = &mut stage.workers[0];
     worker.begin_turn();
@@ -359,7 +326,8 @@ fn a_session_that_breaks_is_told_and_closed() {
 fn new_connections_get_new_certificates() {
     let (old, new) = (Files::new(), Files::new());
     let profile = Arc::new(Mutex::new(old.profile(PORT, Clients::Anybody)));
-    let settings = Secured { limits: Limits::default(), profile: Arc::clone(&profile), password: None };
+    let held = Some(Arc::clone(&profile));
+    let settings = Fixed { limits: Limits::default(), password: None, profile: held };
     let mut stage = stage_with(1, settings);
     let worker = &mut stage.workers[0];
     let mut before = Client::connect(worker, Peer::new(&old, &TLS13, false));

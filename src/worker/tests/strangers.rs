@@ -9,7 +9,7 @@ use crate::limits::{self, Limits};
 const NOAUTH: &str = "-NOAUTH Authentication required.\r\n";
 
 fn guarded() -> Fixed {
-    Fixed { limits: Limits::default(), password: Some(b"sesame") }
+    Fixed { limits: Limits::default(), password: Some(b"sesame"), profile: None }
 }
 
 #[test]
