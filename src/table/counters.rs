@@ -131,11 +131,9 @@ impl Counters {
         let Self { template, lines, timed, .. } = self;
         let position = |counter: &Counter| position_of(template.bits(counter.id));
         let at = position(counter);
-        let mut orphan = |counter: Counter| {
-            *timed -= usize::from(counter.deadline != NEVER);
-            orphans.push(counter);
-        };
-        let inserted = either!(lines, lines => lines.insert(at, counter, &position, &mut orphan)).is_some();
+        let inserted =
+            either!(lines, lines => lines.insert(at, counter, &position, &mut orphaning(timed, orphans)))
+                .is_some();
         self.timed += usize::from(inserted && counter.deadline != NEVER);
         inserted
     }
@@ -149,11 +147,7 @@ impl Counters {
     pub(super) fn tighten(&mut self, orphans: &mut Vec<Counter>) {
         let Self { template, lines, timed, .. } = self;
         let position = |counter: &Counter| position_of(template.bits(counter.id));
-        let mut orphan = |counter: Counter| {
-            *timed -= usize::from(counter.deadline != NEVER);
-            orphans.push(counter);
-        };
-        either!(lines, lines => lines.tighten(&position, &mut orphan));
+        either!(lines, lines => lines.tighten(&position, &mut orphaning(timed, orphans)));
     }
 
     /// Takes a counter out.
@@ -162,10 +156,14 @@ impl Counters {
         let Self { template, lines, timed, .. } = self;
         let position = |counter: &Counter| position_of(template.bits(counter.id));
         *timed -= usize::from(deadline != NEVER);
-        let mut orphan = |counter: Counter| {
-            *timed -= usize::from(counter.deadline != NEVER);
-            orphans.push(counter);
-        };
-        either!(lines, lines => lines.remove(spot, &position, &mut orphan));
+        either!(lines, lines => lines.remove(spot, &position, &mut orphaning(timed, orphans)));
+    }
+}
+
+/// Takes counters that lose their room out of the count of those with a deadline, and keeps them.
+fn orphaning(timed: &mut usize, orphans: &mut Vec<Counter>) -> impl FnMut(Counter) {
+    |counter| {
+        *timed -= usize::from(counter.deadline != NEVER);
+        orphans.push(counter);
     }
 }

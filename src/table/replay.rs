@@ -115,6 +115,18 @@ mod tests {
         all
     }
 
+    /// Counters with these keys, each with a number of its own.
+    fn counters(keys: &[String]) -> Vec<Effect<'_>> {
+        keys.iter()
+            .zip(0..)
+            .map(|(key, number)| Effect::Set {
+                key: key.as_bytes(),
+                value: Value::Int(number),
+                deadline: None,
+            })
+            .collect()
+    }
+
     /// Reads so many counters in, telling how far it is.
     fn read_in(effects: &[Effect<'_>], telling: bool) -> Table {
         let table = Table::with_seed(3);
@@ -132,16 +144,7 @@ mod tests {
     #[test]
     fn who_knows_what_comes_moves_little_and_takes_no_more() {
         let keys: Vec<String> = (0..MANY).map(|id| format!("article:{id}")).collect();
-        let set = |(number, key): (i64, &String)| (key.clone(), number);
-        let counters: Vec<(String, i64)> = (0..).zip(&keys).map(set).collect();
-        let effects: Vec<Effect<'_>> = counters
-            .iter()
-            .map(|(key, number)| Effect::Set {
-                key: key.as_bytes(),
-                value: Value::Int(*number),
-                deadline: None,
-            })
-            .collect();
+        let effects = counters(&keys);
         let (told, untold) = (read_in(&effects, true), read_in(&effects, false));
         assert!(content(&told) == content(&untold));
         assert!(told.moves() < untold.moves() / 4, "{} of {}", told.moves(), untold.moves());
@@ -151,13 +154,10 @@ mod tests {
 
     #[test]
     fn a_wrong_guess_takes_no_memory_in_the_end() {
-        // All of one kind come first, and then as many of another.
+        // All of one kind come first, and then those of another.
         let keys: Vec<String> =
             (0..MANY).map(|id| format!("{}:{id}", if id < MANY / 8 { "user" } else { "article" })).collect();
-        let effects: Vec<Effect<'_>> = keys
-            .iter()
-            .map(|key| Effect::Set { key: key.as_bytes(), value: Value::Int(1), deadline: None })
-            .collect();
+        let effects = counters(&keys);
         let (told, untold) = (read_in(&effects, true), read_in(&effects, false));
         assert!(content(&told) == content(&untold));
         let bytes = |table: &Table| table.census().numbered_bytes;

@@ -523,7 +523,6 @@ impl Segment {
         true
     }
 
-    #[inline]
     /// See [`Store::expect`].
     pub(super) fn expect(&mut self, ahead: u8) {
         self.store.expect(ahead);
@@ -534,6 +533,7 @@ impl Segment {
         self.store.tighten();
     }
 
+    #[inline]
     fn record(&mut self, at: &mut Moment<'_>, effect: Effect<'_>) {
         if !self.watched.is_empty() {
             self.touch(&effect);
