@@ -85,14 +85,21 @@ fn a_bound_of_nothing_is_no_bound(engine: Engine) {
 }
 
 /// A server that may have so many open files, and no more; whoever started it has left it some of them.
-fn with_open_files(engine: Engine, count: u64, taken: usize, flags: &[&str]) -> Server {
+///
+/// The child is a copy of this process, so its table of open files holds those of the tests that run beside this one until it executes
+/// the server. The places to be taken are therefore named, and what is in them overwritten: were others looked for, there
+/// would be as few as those tests leave. The pipe by which `spawn` hears of errors may be among them; it then believes that there
+/// were none, and an error shows as a server that is gone.
+fn with_open_files(engine: Engine, count: u64, taken: i32, flags: &[&str]) -> Server {
     let prepare = |command: &mut Command| {
         use std::os::unix::process::CommandExt as _;
+        #[expect(unsafe_code, reason = "places are named by their numbers")]
         let limit = move || {
-            setrlimit(Resource::RLIMIT_NOFILE, count, count)?;
-            for _ in 0..taken {
-                let _stays = nix::unistd::dup(stdin())?.into_raw_fd();
+            for place in 3..3 + taken {
+                // SAFETY: nothing of this copy of the process uses what had the place before, and nothing closes it now.
+                let _stays = unsafe { nix::unistd::dup2_raw(stdin(), place)? }.into_raw_fd();
             }
+            setrlimit(Resource::RLIMIT_NOFILE, count, count)?;
             Ok(())
         };
         // SAFETY: between fork and exec it makes system calls and allocates nothing.
