@@ -145,6 +145,8 @@ pub struct Worker {
     sweeping: bool,
     /// Monotonic milliseconds before which it does not go on, since nothing can be journalled.
     sweep_at_ms: u64,
+    /// How the sweep shares time with requests.
+    sweep_pace: upkeep::Pace,
     /// Connections whose wants may have changed.
     changed: VecDeque<Token>,
     /// Connections that had their share of the turn.
@@ -226,6 +228,7 @@ impl Worker {
             sweep: Sweep::of_thread(id),
             sweeping: false,
             sweep_at_ms: 0,
+            sweep_pace: upkeep::Pace::default(),
             changed: VecDeque::with_capacity(256),
             throttled: VecDeque::with_capacity(256),
             desk: Desk::of(id),

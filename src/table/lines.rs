@@ -33,8 +33,11 @@ const TINY: usize = 16;
 /// Lines of an array that has more than one.
 const FEW: usize = 4;
 
-/// Lines moved with each change while an array moves: at most [`MOVED_ENTRIES`] entries.
+/// Lines moved with each change while an array moves, of which one operation moves at most [`MOVED_ENTRIES`] entries.
 const MOVED_LINES: usize = 16;
+/// The same with a removal: keys often go in thousands at once, in one step of a sweep or by one command. An array that
+/// shrinks has 1.3 removals for each of its lines until it would shrink again.
+const MOVED_BY_REMOVAL: usize = 2;
 
 /// Most entries that one operation moves, whatever the size of the table.
 pub(super) const MOVED_ENTRIES: usize = (SMALL + REACH) * 12;
@@ -231,7 +234,7 @@ impl<F: Format> Lines<F> {
         if self.next.homes == 0 && (self.current.used + 1) * 128 > self.current.room() * FULL {
             self.grow();
         }
-        self.advance(position, orphan);
+        self.advance(MOVED_LINES, position, orphan);
         for _ in 0..3 {
             let next = self.is_next(at)?;
             let array = if next { &mut self.next } else { &mut self.current };
@@ -244,7 +247,7 @@ impl<F: Format> Lines<F> {
             }
             let more = self.current.used + self.current.slots / self.current.lines;
             self.resize(more, LARGEST_LOAD);
-            self.advance(position, orphan);
+            self.advance(MOVED_LINES, position, orphan);
         }
         None
     }
@@ -271,7 +274,7 @@ impl<F: Format> Lines<F> {
         {
             self.resize(self.current.used, LARGEST_LOAD);
         }
-        self.advance(position, orphan);
+        self.advance(MOVED_BY_REMOVAL, position, orphan);
     }
 
     /// Tells that a table is being read in, and that for each entry there will be `ahead` 16ths when it is: an array that
@@ -290,13 +293,13 @@ impl<F: Format> Lines<F> {
     ) {
         self.ahead = ONE;
         while self.next.homes != 0 {
-            self.advance(position, orphan);
+            self.advance(MOVED_LINES, position, orphan);
         }
         if self.current.used * 128 < self.current.room() * LOOSE {
             self.resize(self.current.used, LARGEST_LOAD);
         }
         while self.next.homes != 0 {
-            self.advance(position, orphan);
+            self.advance(MOVED_LINES, position, orphan);
         }
     }
 
@@ -330,12 +333,17 @@ impl<F: Format> Lines<F> {
         }
     }
 
-    /// Moves the entries of some lines, if there is somewhere to move.
-    fn advance(&mut self, position: &impl Fn(&F::Entry) -> u64, orphan: &mut impl FnMut(F::Entry)) {
+    /// Moves the entries of so many lines, all of them if there are few, and none if there is nowhere to move.
+    fn advance(
+        &mut self,
+        lines: usize,
+        position: &impl Fn(&F::Entry) -> u64,
+        orphan: &mut impl FnMut(F::Entry),
+    ) {
         if self.next.homes == 0 {
             return;
         }
-        let lines = if self.current.homes <= SMALL { SMALL } else { MOVED_LINES };
+        let lines = if self.current.homes <= SMALL { SMALL } else { lines };
         for _ in 0..lines {
             self.move_home(position, orphan);
             if self.moved == self.current.homes {

@@ -9,6 +9,36 @@ use crate::limits;
 use crate::metrics::events::Event;
 use crate::table::Moment;
 
+/// How the removal of keys whose deadline has passed shares a worker's time with requests.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Commands executed when this was looked at last.
+    commands: u64,
+    /// Monotonic microseconds until which it counts as busy.
+    busy_until_us: u64,
+    /// Until then nothing is removed, if it is busy.
+    pause_until_us: u64,
+    /// What was said last.
+    pauses: bool,
+}
+
+impl Pace {
+    /// Whether removals wait for their share, by the number of commands executed so far.
+    fn pauses(&mut self, commands: u64, now_us: u64) -> bool {
+        if commands != self.commands {
+            self.commands = commands;
+            self.busy_until_us = now_us + limits::EXPIRY_BUSY_US;
+        }
+        self.pauses = now_us < self.busy_until_us.min(self.pause_until_us);
+        self.pauses
+    }
+
+    /// Some were removed, which took so long. What took very long was interrupted.
+    fn removed(&mut self, now_us: u64, took_us: u64) {
+        self.pause_until_us = now_us + took_us.min(limits::EXPIRY_BUSY_US) * (limits::EXPIRY_SHARE - 1);
+    }
+}
+
 impl Worker {
     /// Does a turn's share of what the table has to do by now.
     pub(super) fn check_table(&mut self) {
@@ -19,6 +49,10 @@ impl Worker {
         }
         let now_ms = self.clock.unix_us() / 1000;
         if next <= now_ms || self.sweeping {
+            if self.sweep_pace.pauses(self.counts.commands, self.clock.monotonic_us()) {
+                self.sweeping = true;
+                return;
+            }
             let ring = self.shared.ring();
             self.desk.begin_removals();
             if self.shared.is_loading() || ring.is_some_and(|ring| !self.desk.prepare_removals(ring)) {
@@ -31,7 +65,9 @@ impl Worker {
             let began_us = self.clock.monotonic_us();
             self.sweeping =
                 table.expire(&mut self.sweep, limits::EXPIRED_PER_TURN, &mut Moment { now_ms, effects });
-            let took_us = self.clock.monotonic_us() - began_us;
+            let ended_us = self.clock.monotonic_us();
+            let took_us = ended_us - began_us;
+            self.sweep_pace.removed(ended_us, took_us);
             self.shared.watch.took(Event::ExpireCycle, took_us, now_ms * 1000);
             self.counts.expiry_capped += u64::from(self.sweeping);
             // A long one: as much as it takes is asked for in the next turn.
@@ -42,7 +78,8 @@ impl Worker {
     /// How long the table can wait; `None`: for ever.
     pub(super) fn table_wait_ms(&self) -> Option<u64> {
         if self.sweeping {
-            return Some(0);
+            // Who is busy is woken by requests; who is not any more goes on without a pause.
+            return Some(u64::from(self.sweep_pace.pauses));
         }
         let next = self.shared.table.next_task();
         if next == u64::MAX {
@@ -101,5 +138,45 @@ impl Scene<'_> {
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pace;
+
+    #[test]
+    fn removals_take_a_quarter_of_a_busy_worker() {
+        let mut pace = Pace::default();
+        let (mut now_us, mut spent_us, mut commands) = (1_000_000, 0, 0);
+        while now_us < 2_000_000 {
+            commands += 1;
+            if !pace.pauses(commands, now_us) {
+                now_us += 20;
+                spent_us += 20;
+                pace.removed(now_us, 20);
+            }
+            now_us += 5;
+        }
+        assert!((200_000..260_000).contains(&spent_us), "{spent_us}");
+    }
+
+    #[test]
+    fn an_idle_worker_removes_without_a_pause() {
+        let mut pace = Pace::default();
+        assert!(!pace.pauses(7, 100));
+        pace.removed(1100, 1000);
+        assert!(pace.pauses(8, 1100), "a command came meanwhile");
+        assert!(pace.pauses(8, 2099));
+        assert!(!pace.pauses(8, 2100), "none came any more");
+    }
+
+    #[test]
+    fn interruptions_are_not_waited_for_three_times() {
+        let mut pace = Pace::default();
+        assert!(!pace.pauses(0, 0));
+        pace.removed(500_000, 500_000);
+        assert!(pace.pauses(1, 502_999));
+        assert!(!pace.pauses(2, 503_000));
     }
 }
