@@ -12,7 +12,8 @@
 //! row       shape (2 bytes), a number for each of its fields
 //! map       number of fields (1 byte), length of the rest (2 bytes), fields: see `hash`
 //! large     index of a hash with a table of its own (4 bytes)
-//! throttle  nanoseconds since the Unix epoch (8 bytes)
+//! throttle  nanoseconds since the Unix epoch (8 bytes), or by how many the deadline is later, if less than a
+//!           millisecond (4 bytes): a rate limit expires with its point in time
 //! window    see `window`
 //! token     see `tokens`
 //! ```
@@ -28,6 +29,8 @@ pub(super) const NEVER: u64 = u64::MAX;
 const KIND: u8 = 0xF;
 const TIMED: u8 = 1 << 4;
 const WIDTH_SHIFT: u32 = 5;
+
+const NS_PER_MS: i64 = 1_000_000;
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +96,13 @@ impl<'r> Record<'r> {
     #[inline]
     pub(super) fn number(&self) -> i64 {
         read_number(&self.payload[..self.width])
+    }
+
+    /// The point in time of a throttle.
+    #[inline]
+    pub(super) fn time(&self) -> i64 {
+        let kept = self.number();
+        if self.width == 8 { kept } else { self.deadline.cast_signed() * NS_PER_MS - kept }
     }
 
     /// The bytes of a record that is a string.
@@ -204,8 +214,12 @@ pub(super) fn write(out: &mut Vec<u8>, key: &[u8], value: Value<'_>, deadline: u
             out.extend_from_slice(text);
         }
         Value::Throttle(time) => {
-            begin(out, Kind::Throttle, 8, key, deadline);
-            out.extend_from_slice(&time.to_le_bytes());
+            let early = early(time, deadline);
+            begin(out, Kind::Throttle, if early.is_some() { 4 } else { 8 }, key, deadline);
+            match early {
+                Some(early) => out.extend_from_slice(&early.to_le_bytes()),
+                None => out.extend_from_slice(&time.to_le_bytes()),
+            }
         }
         Value::Window(window) => {
             begin(out, Kind::Window, 1, key, deadline);
@@ -215,7 +229,13 @@ pub(super) fn write(out: &mut Vec<u8>, key: &[u8], value: Value<'_>, deadline: u
     }
 }
 
-/// Changes the deadline of a record that has one, in its cell.
+/// Nanoseconds by which a throttle's point in time comes before its deadline, if that is the millisecond it ends with.
+fn early(time: i64, deadline: u64) -> Option<i32> {
+    let early = i64::try_from(deadline).ok()?.checked_mul(NS_PER_MS)?.checked_sub(time)?;
+    (0..NS_PER_MS).contains(&early).then_some(early as i32)
+}
+
+/// Changes the deadline of a record that has one, in its cell. Not of a throttle, whose point in time may be told by it.
 pub(super) fn set_deadline(cell: &mut [u8], deadline: u64) {
     let at = Record::read(cell).deadline_at;
     cell[at..at + 8].copy_from_slice(&deadline.to_le_bytes());
@@ -255,6 +275,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_throttle_that_expires_with_its_time_is_short() {
+        const KEY: &[u8] = b"limit:user:123456";
+        let len = |time: i64, deadline: u64| {
+            let mut cell = Vec::new();
+            write(&mut cell, KEY, Value::Throttle(time), deadline);
+            let record = Record::read(&cell);
+            assert_eq!((record.time(), record.deadline, record.key), (time, deadline, KEY));
+            cell.len() - 2 - KEY.len()
+        };
+        assert_eq!(len(1_000_000_000, 1000), 12);
+        assert_eq!(len(999_000_001, 1000), 12);
+        assert_eq!(len(999_000_000, 1000), 16, "a whole millisecond before");
+        assert_eq!(len(1_000_000_001, 1000), 16, "after its deadline");
+        assert_eq!(len(5, NEVER), 8);
+        assert_eq!(len(i64::MAX, NEVER - 1), 16);
+        assert_eq!(len(i64::MIN, i64::MAX as u64), 16);
+        assert_eq!(len(-1, 0), 12);
+        assert_eq!(len(0, 0), 12);
+        assert_eq!(len(9_223_372_036_854_000_000, 9_223_372_036_854), 12);
     }
 
     #[test]

@@ -233,7 +233,7 @@ impl Store {
         match record.kind {
             Kind::Int => Value::Int(record.number()),
             Kind::Text => Value::Str(record.text()),
-            Kind::Throttle => Value::Throttle(record.number()),
+            Kind::Throttle => Value::Throttle(record.time()),
             Kind::Window => Value::Window(record.window()),
             Kind::Token => unreachable!("tokens are kept by themselves"),
             Kind::Row | Kind::Map | Kind::Large => {
@@ -516,6 +516,9 @@ impl Store {
             Place::Packed(found) => found,
         };
         let record = self.packed.record(found);
+        if record.kind == Kind::Throttle {
+            return self.rewrite_packed(key, found, Value::Throttle(record.time()), deadline);
+        }
         if deadline != NEVER && record.deadline != NEVER {
             record::set_deadline(self.packed.cell_mut(found.cell), deadline);
             self.packed.note_deadline(found, deadline);
