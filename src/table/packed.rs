@@ -101,6 +101,11 @@ pub(super) struct Found {
     pub(super) cell: CellRef,
 }
 
+/// Tells where entries belong, by the keys in their cells.
+fn positions<'c>(cells: &'c Cells, hashing: &'c Hashing) -> impl Fn(&Entry) -> u64 + 'c {
+    |entry| position_of(hashing.bits(key_of(cells.get(entry.cell))))
+}
+
 /// Keys with their records.
 #[derive(Debug)]
 pub(super) struct Packed {
@@ -211,7 +216,7 @@ impl Packed {
         let entry = Entry { cell, tag: tag_of(bits) };
         let position = position_of(bits);
         let Self { index, crowd, cells, .. } = self;
-        let of = |entry: &Entry| position_of(hashing.bits(key_of(cells.get(entry.cell))));
+        let of = positions(cells, hashing);
         let mut orphans = |entry: Entry| {
             crowd.insert((of(&entry), entry.cell));
         };
@@ -229,7 +234,7 @@ impl Packed {
     /// See [`Lines::tighten`].
     pub(super) fn tighten(&mut self, hashing: &Hashing) {
         let Self { index, crowd, cells, .. } = self;
-        let of = |entry: &Entry| position_of(hashing.bits(key_of(cells.get(entry.cell))));
+        let of = positions(cells, hashing);
         index.tighten(&of, &mut |entry| {
             crowd.insert((of(&entry), entry.cell));
         });
@@ -259,9 +264,9 @@ impl Packed {
     pub(super) fn remove(&mut self, hashing: &Hashing, found: Found, bits: u64) {
         self.timed -= usize::from(self.record(found).deadline != NEVER);
         let Self { index, crowd, cells, .. } = self;
-        let of = |entry: &Entry| position_of(hashing.bits(key_of(cells.get(entry.cell))));
         match found.spot {
             Some(spot) => {
+                let of = positions(cells, hashing);
                 let mut orphans = |entry: Entry| {
                     crowd.insert((of(&entry), entry.cell));
                 };
