@@ -141,6 +141,9 @@ pub const SNAPSHOT_END_MS: u64 = 4_500;
 /// Milliseconds between two looks at whether a snapshot is due.
 pub const SNAPSHOT_LOOK_MS: u64 = 500;
 
+/// Milliseconds between two files of the journal that are removed.
+pub const REMOVAL_REST_MS: u64 = 20;
+
 /// Milliseconds after a failed snapshot before rules bring about the next one.
 pub const SNAPSHOT_RETRY_MS: u64 = 5_000;
 

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use super::disk::{Disk, Failure};
 use super::record::{self, Malformed};
+use super::segment;
 use crate::limits::SNAPSHOT_BLOCK_BYTES;
 use crate::table::effect::{Effect, Lsn};
 
@@ -80,6 +81,19 @@ pub fn remove_unfinished<D: Disk>(disk: &D) -> Result<usize, Failure> {
         disk.remove(name)?;
     }
     Ok(unfinished.len())
+}
+
+/// Removes files of the log that a durable snapshot has made superfluous, by their numbers, the oldest first: what is left if
+/// that ends early is a log without its beginning. `rest` is called behind each.
+///
+/// # Errors
+/// The disk's.
+pub fn remove_superseded<D: Disk>(disk: &D, numbers: &[u64], mut rest: impl FnMut()) -> Result<(), Failure> {
+    for &number in numbers {
+        disk.remove(&segment::name_of(number))?;
+        rest();
+    }
+    if numbers.is_empty() { Ok(()) } else { disk.sync_names() }
 }
 
 /// Removes the snapshots that start before `start`, where one starts whose name is durable. Returns how many.

@@ -336,24 +336,12 @@ impl<D: Disk> Writer<D> {
         })
     }
 
-    /// Removes the files that have nothing from `from` on, which a durable snapshot makes superfluous. Returns how many.
-    ///
-    /// # Errors
-    /// As [`Writer::step`].
-    ///
-    /// # Panics
-    /// As [`Writer::step`].
-    pub fn drop_before(&mut self, from: Lsn) -> Result<usize, Failure> {
-        self.guarded(|writer| {
-            let kept_from = writer.segments.iter().rposition(|&(_, first)| first <= from).unwrap_or(0);
-            for (sequence, _) in writer.segments.drain(..kept_from) {
-                writer.disk.remove(&name_of(sequence))?;
-            }
-            if kept_from > 0 {
-                writer.disk.sync_names()?;
-            }
-            Ok(kept_from)
-        })
+    /// Forgets the files that have nothing from `from` on, which a durable snapshot makes superfluous. Their numbers, the
+    /// oldest first, are for [`remove_superseded`](super::snapshot::remove_superseded): not here, where replies wait for what
+    /// this thread does.
+    pub fn supersede(&mut self, from: Lsn) -> Vec<u64> {
+        let kept_from = self.segments.iter().rposition(|&(_, first)| first <= from).unwrap_or(0);
+        self.segments.drain(..kept_from).map(|(sequence, _)| sequence).collect()
     }
 
     /// Syncs at other times from the next step on.

@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -213,7 +213,7 @@ impl Data {
         let bell = thread.thread().clone();
         shared.name_journal(Journal::new(ring, survives, Box::new(move || bell.unpark())));
         give.send(writer).map_err(|_| failed("the journal's thread has ended"))?;
-        Ok(Keeper { thread, ending, orders })
+        Ok(Keeper { thread, ending, orders, disk })
     }
 }
 
@@ -286,19 +286,32 @@ pub(super) struct Keeper {
     thread: JoinHandle<()>,
     ending: Arc<AtomicBool>,
     orders: Arc<Orders>,
+    disk: RealDisk,
 }
 
-/// What the journal's thread does for others, in its next step.
+/// What the journal's thread does for others, in its next step, and what it leaves to them.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     drop_before: AtomicU64,
+    /// Numbers of files that nothing needs any more, the oldest first. A file system may take tens of milliseconds to remove
+    /// one, in which no reply could leave.
+    superseded: Mutex<Vec<u64>>,
 }
 
 impl Orders {
-    /// Wants the files removed that have nothing from here on. A durable snapshot starts here.
+    /// Wants the files given up that have nothing from here on. A durable snapshot starts here.
     pub(super) fn drop_before(&self, position: Lsn) {
         // Relaxed: a number, which the thread sees within a step; that the snapshot is durable was waited for before.
         self.drop_before.fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// Numbers of files that are to be removed now, by the caller.
+    pub(super) fn take_superseded(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.superseded())
+    }
+
+    fn superseded(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.superseded.lock().expect("no holder of this lock panics")
     }
 }
 
@@ -310,6 +323,13 @@ impl Keeper {
         self.thread.thread().unpark();
         if self.thread.join().is_err() {
             log::error!("the journal's thread has panicked");
+        }
+        // What the last snapshot has replaced: the thread that removes them has ended before.
+        let numbers = self.orders.take_superseded();
+        if let Err(failure) = snapshot::remove_superseded(&self.disk, &numbers, || ()) {
+            log::warn!(
+                "files of the journal that a snapshot has replaced stay until the next start: {failure}"
+            );
         }
     }
 }
@@ -359,8 +379,7 @@ fn keep_writing(
         let progress = gauge.step(writer, ring, now_ms)?;
         let from = orders.drop_before.load(Ordering::Relaxed);
         if from > dropped {
-            let files = writer.drop_before(from)?;
-            log::debug!("dropped {files} files of the journal before {from}");
+            orders.superseded().extend(writer.supersede(from));
             dropped = from;
         }
         if synced || progress.synced || progress.taken > 0 {

@@ -326,6 +326,7 @@ impl Taker {
     fn next(&self) -> Option<Kind> {
         let pause = Duration::from_millis(limits::SNAPSHOT_LOOK_MS);
         loop {
+            self.remove_superseded();
             let mut state = self.office.state();
             if state.wanted.is_none() && !state.ending {
                 state = self.office.bell.wait_timeout(state, pause).expect("no holder of this lock panics").0;
@@ -340,6 +341,28 @@ impl Taker {
             drop(state);
             if let Some(kind) = self.due(&last, failed_ms) {
                 self.office.state().wanted.get_or_insert(kind);
+            }
+        }
+    }
+
+    /// Removes the files of the journal that a snapshot has replaced, with rests: the file system has to work on each, and
+    /// the journal's syncs wait for that.
+    fn remove_superseded(&self) {
+        let numbers = self.orders.take_superseded();
+        let rest = || {
+            if !self.office.state().ending {
+                thread::sleep(Duration::from_millis(limits::REMOVAL_REST_MS));
+            }
+        };
+        match snapshot::remove_superseded(&self.disk, &numbers, rest) {
+            Ok(()) if numbers.is_empty() => {}
+            Ok(()) => {
+                log::debug!("removed {} files of the journal that a snapshot has replaced", numbers.len())
+            }
+            Err(failure) => {
+                log::warn!(
+                    "files of the journal that a snapshot has replaced stay until the next start: {failure}"
+                );
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::journal::disk::{Action, Disk as _, RealDisk};
 use crate::journal::life::boot_id;
 use crate::journal::recovery::Refusal;
 use crate::journal::segment::{SPARE, sequence_of};
+use crate::journal::snapshot::remove_superseded;
 use crate::journal::writer::SyncMode;
 
 fn files(disk: &RealDisk) -> usize {
@@ -44,6 +45,7 @@ fn what_a_snapshot_has_is_dropped() {
     let directory = Directory::fresh();
     let disk = RealDisk::take(directory.path()).unwrap();
     let (fresh, _) = shown(&disk, Extent::default(), None).unwrap();
+    let other = disk.clone();
     let mut life = Life::begin(disk, &fresh, 1, settings(SyncMode::Always)).unwrap();
     let mut expected = Expected::default();
     life.work(&mut expected, &mut Chance::of(1), 100).unwrap();
@@ -57,12 +59,17 @@ fn what_a_snapshot_has_is_dropped() {
     let reach = life.ring.durable();
     let segment = life.writer.segment();
     assert!(segment > 4);
-    assert_eq!(life.writer.drop_before(ORIGIN), Ok(0));
-    let dropped = life.writer.drop_before(from).unwrap();
+    assert!(life.writer.supersede(ORIGIN).is_empty());
+    let superseded = life.writer.supersede(from);
+    let dropped = superseded.len();
+    assert_eq!(superseded, (1..=dropped as u64).collect::<Vec<_>>());
     assert!(dropped > 0);
-    assert_eq!(life.writer.drop_before(from), Ok(0));
+    assert!(life.writer.supersede(from).is_empty());
+    let mut rests = 0;
+    remove_superseded(&other, &superseded, || rests += 1).unwrap();
+    assert_eq!(rests, dropped);
     assert_eq!(life.writer.close(&life.ring, life.now_ms), Ok(true));
-    drop(life);
+    drop((life, other));
     let disk = RealDisk::take(directory.path()).unwrap();
     assert_eq!(files(&disk) as u64, segment - dropped as u64);
     let (recovered, all) = shown(&disk, Extent { from, reach }, None).unwrap();
@@ -71,9 +78,11 @@ fn what_a_snapshot_has_is_dropped() {
     let beyond = Extent { from, reach: reach + 8 };
     assert_eq!(shown(&disk, beyond, None), Err(Refusal::Short { end: reach, reach: reach + 8 }));
     // The next life can drop what the last one wrote.
+    let other = disk.clone();
     let mut life = Life::begin(disk, &recovered, 2, settings(SyncMode::Always)).unwrap();
-    life.writer.drop_before(reach).unwrap();
-    drop(life);
+    let superseded = life.writer.supersede(reach);
+    remove_superseded(&other, &superseded, || ()).unwrap();
+    drop((life, other));
     let disk = RealDisk::take(directory.path()).unwrap();
     let (_, all) = shown(&disk, Extent { from: reach, reach }, None).unwrap();
     assert_eq!((all.len(), files(&disk)), (0, 1));
