@@ -8,7 +8,7 @@
 //!                                          └────── nothing unread is under way ──────────────▶ ┘
 //! ```
 
-use core::net::SocketAddr;
+use core::net::{SocketAddr, SocketAddrV4};
 
 use crate::buffer::outgoing::{OutPool, Outgoing};
 use crate::command::session::Session;
@@ -20,27 +20,39 @@ use crate::tls::Tls;
 
 mod encrypted;
 
-/// Who is at the other end, and where it connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who is at the other end, and where it connected to. There is one for each connection, idle as it may be, so the usual ones
+/// are kept in 16 bytes: two addresses of either family would take 64.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// A TCP connection.
-    Tcp {
-        /// The client's address.
-        remote: SocketAddr,
-        /// Ours.
-        local: SocketAddr,
-    },
+    /// A TCP connection over IPv4: the client's address, and ours.
+    V4(SocketAddrV4, SocketAddrV4),
+    /// Any other TCP connection: the same.
+    Tcp(Box<(SocketAddr, SocketAddr)>),
     /// A connection to the Unix socket.
     Unix,
 }
 
 impl Peer {
+    /// The peer of a TCP connection: the client's address, and ours.
+    pub fn tcp(remote: SocketAddr, local: SocketAddr) -> Self {
+        match (remote, local) {
+            (SocketAddr::V4(remote), SocketAddr::V4(local)) => Self::V4(remote, local),
+            ends => Self::Tcp(Box::new(ends)),
+        }
+    }
+
+    /// The client's address, and ours. `None`: it is a connection to the Unix socket.
+    pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match self {
+            Self::V4(remote, local) => Some(((*remote).into(), (*local).into())),
+            Self::Tcp(ends) => Some(**ends),
+            Self::Unix => None,
+        }
+    }
+
     /// Whether the client runs on this machine.
     pub fn is_local(&self) -> bool {
-        match self {
-            Self::Tcp { remote, .. } => remote.ip().to_canonical().is_loopback(),
-            Self::Unix => true,
-        }
+        self.ends().is_none_or(|(remote, _)| remote.ip().to_canonical().is_loopback())
     }
 }
 

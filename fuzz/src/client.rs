@@ -15,7 +15,7 @@ impl Stage {
     /// A client that will send these bytes.
     pub fn connect(&mut self, wire: Vec<u8>) -> Client {
         let local = "127.0.0.1:6379".parse().expect("an address");
-        let peer = Peer::Tcp { remote: "127.0.0.1:50000".parse().expect("an address"), local };
+        let peer = Peer::tcp("127.0.0.1:50000".parse().expect("an address"), local);
         assert_eq!(self.worker.admit(&peer), Admission::Here);
         Client::new(self.worker.open(peer, 7), wire)
     }

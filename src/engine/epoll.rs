@@ -23,6 +23,8 @@ use crate::worker::{Resources, Token, Unsent, Worker};
 const EVENTS: usize = 512;
 /// Connections accepted from one listener in one turn, so that a flood of them does not stop the service.
 const ACCEPTS: usize = 64;
+/// Connections read from before their replies leave: what is to be sent of all that are ready in a turn would take a block each.
+const READ_TOGETHER: usize = 64;
 /// Marks the bell and, counting down from it, the listeners; no token looks like this.
 const BELL: u64 = u64::MAX;
 
@@ -161,7 +163,7 @@ impl Turns {
         }
     }
 
-    /// Receives from every connection that is ready, each its share.
+    /// Receives from every connection that is ready, each its share, and sends what that leads to, but for the last ones.
     fn read_ready(&mut self) {
         std::mem::swap(&mut self.ready, &mut self.round);
         for index in 0..self.round.len() {
@@ -169,6 +171,9 @@ impl Turns {
             if let Some(slot) = slot_of(&mut self.slots, token) {
                 slot.ready = false;
                 self.read(token);
+            }
+            if (index + 1).is_multiple_of(READ_TOGETHER) {
+                self.apply_changes();
             }
         }
         self.round.clear();

@@ -27,7 +27,7 @@ pub(super) fn peer(socket: BorrowedFd<'_>) -> Option<Peer> {
     let remote = getpeername::<SockaddrStorage>(socket.as_raw_fd()).ok().and_then(|it| address(&it));
     let local = getsockname::<SockaddrStorage>(socket.as_raw_fd()).ok();
     match local.as_ref().and_then(address) {
-        Some(local) => remote.map(|remote| Peer::Tcp { remote, local }),
+        Some(local) => remote.map(|remote| Peer::tcp(remote, local)),
         None => Some(Peer::Unix),
     }
 }
@@ -152,9 +152,7 @@ mod tests {
         let (here, _) = listener.accept().unwrap();
         let remote = client.local_addr().unwrap();
         let local = listener.local_addr().unwrap();
-        assert!(
-            matches!(peer(here.as_fd()), Some(Peer::Tcp { remote: r, local: l }) if (r, l) == (remote, local))
-        );
+        assert_eq!(peer(here.as_fd()), Some(Peer::tcp(remote, local)));
         // An end of what it sends is no end of the connection.
         client.shutdown(std::net::Shutdown::Write).unwrap();
         assert_eq!((&here).read(&mut [0]).unwrap(), 0);

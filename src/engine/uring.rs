@@ -90,7 +90,7 @@ struct Turns<'r> {
     /// Receives reaped in this turn.
     receives: usize,
     /// Number of this turn.
-    turn: u64,
+    turn: u32,
     /// Receives of the busiest of the last turns: how much company is worth waiting for.
     busy: usize,
     overflows: u32,
@@ -158,7 +158,7 @@ impl Turns<'_> {
         self.worker.begin_turn();
         self.completions.sync();
         self.receives = 0;
-        self.turn += 1;
+        self.turn = self.turn.wrapping_add(1);
         let mut reaped = std::mem::take(&mut self.reaped);
         reaped.extend(&mut self.completions);
         self.completions.sync();

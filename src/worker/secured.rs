@@ -23,7 +23,7 @@ impl Worker {
 
     /// What connections to the port that this one came to are encrypted with.
     pub(super) fn profile_for(&self, peer: &Peer) -> Option<&Profile> {
-        let Peer::Tcp { local, .. } = peer else { return None };
+        let (_, local) = peer.ends()?;
         self.profile.as_ref().filter(|profile| profile.is_for(local.port()))
     }
 

@@ -40,7 +40,7 @@ enum Address {
 
 impl Address {
     fn of(peer: &Peer) -> Self {
-        let Peer::Tcp { remote, .. } = peer else { return Self::Local };
+        let Some((remote, _)) = peer.ends() else { return Self::Local };
         match remote.ip().to_canonical() {
             IpAddr::V4(ip) => Self::V4(ip.octets()),
             IpAddr::V6(ip) => {
@@ -116,7 +116,7 @@ mod tests {
 
     fn peer(number: u32) -> Peer {
         let remote = SocketAddr::from((Ipv4Addr::from_bits(number), 1));
-        Peer::Tcp { remote, local: remote }
+        Peer::tcp(remote, remote)
     }
 
     #[test]

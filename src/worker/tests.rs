@@ -117,7 +117,7 @@ const LOCAL: &str = "127.0.0.1:50000";
 
 fn peer(remote: &str) -> Peer {
     let local = "127.0.0.1:6379".parse().expect("an address");
-    Peer::Tcp { remote: remote.parse().expect("an address"), local }
+    Peer::tcp(remote.parse().expect("an address"), local)
 }
 
 /// What an engine does, for one connection at a time.

@@ -86,7 +86,7 @@ pub(super) struct Slot {
     pub(super) group: Group,
     pub(super) wanted: Group,
     /// Bytes it received in the turn of this number.
-    pub(super) received: (usize, u64),
+    received: (u32, u32),
     pub(super) sending: Sending,
     /// The last receive emptied the socket: a reset right behind those bytes may have gone unnoticed.
     pub(super) emptied: bool,
@@ -115,10 +115,12 @@ impl Slot {
 
     /// Bytes arrived in the turn of this number, and emptied the socket or not. Says whether the next receive has to be
     /// another one: a connection that had all that may be executed in a turn is put on rations, until it is calm again.
-    pub(super) fn weigh(&mut self, turn: u64, bytes: usize, emptied: bool) -> bool {
+    pub(super) fn weigh(&mut self, turn: u32, bytes: usize, emptied: bool) -> bool {
+        let bytes = u32::try_from(bytes).expect("a receive is far below 4 GiB");
         let (before, last) = self.received;
-        let received = if last == turn { before + bytes } else { bytes };
+        let received = if last == turn { before.saturating_add(bytes) } else { bytes };
         self.received = (received, turn);
+        let received = usize::try_from(received).expect("32 bits");
         if received >= limits::TURN_BYTES {
             self.wanted = Group::Ration;
         } else if received < limits::BLOCK_BYTES && emptied {

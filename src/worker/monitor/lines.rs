@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::clock::Clock;
 use crate::command::Command;
 use crate::command::monitor::{Shown, is_shown};
-use crate::connection::{Client, Peer};
+use crate::connection::Client;
 use crate::limits;
 use crate::resp::args::Args;
 
@@ -128,9 +128,9 @@ impl Gathering {
             count: declared.unwrap_or(args.len()),
         };
         shown.line(&mut lines.text, |out| {
-            match client.peer {
-                Peer::Tcp { remote, .. } => write!(out, "{remote}"),
-                Peer::Unix => write!(out, "unix:{unix}"),
+            match client.peer.ends() {
+                Some((remote, _)) => write!(out, "{remote}"),
+                None => write!(out, "unix:{unix}"),
             }
             .expect("writing to memory does not fail");
         });

@@ -24,7 +24,7 @@ fn secured(files: &Files, limits: Limits) -> Stage {
 
 fn ends(remote: &str) -> Ends {
     let local = format!("127.0.0.1:{PORT}").parse().expect("an address");
-    Ends::Tcp { remote: remote.parse().expect("an address"), local }
+    Ends::tcp(remote.parse().expect("an address"), local)
 }
 
 /// A client of one worker, over TLS.
