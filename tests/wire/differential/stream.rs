@@ -461,8 +461,39 @@ fn command(random: &mut Random) -> Request {
             words.push(random.pick(VALUES).to_vec());
         }
         if !words.is_empty() {
+            set_apart(random, &mut words);
             return words;
         }
+    }
+}
+
+/// Gives a request that compares a time from now on with a deadline one that no other request has. Where a key's deadline was
+/// made of the same time, which of both is later would depend on whether a millisecond has passed, on each server by itself.
+fn set_apart(random: &mut Random, words: &mut [Vec<u8>]) {
+    let is = |word: &[u8], among: &[&[u8]]| among.iter().any(|other| word.eq_ignore_ascii_case(other));
+    if !is(&words[0], &[b"EXPIRE", b"PEXPIRE"]) || !words.iter().skip(3).any(|it| is(it, &[b"GT", b"LT"])) {
+        return;
+    }
+    let time = std::str::from_utf8(&words[2]).ok().and_then(|time| time.parse::<i64>().ok());
+    let apart = 1000 * i64::try_from(1 + random.below(100_000)).expect("it is small");
+    if let Some(sum) = time.filter(|&time| time > 0).and_then(|time| time.checked_add(apart)) {
+        words[2] = sum.to_string().into_bytes();
+    }
+}
+
+#[test]
+fn compared_times_are_apart() {
+    let mut random = Random(1);
+    for (text, condition, changes) in [
+        ("100000", "GT", true),
+        ("100000", "lt", true),
+        ("100000", "NX", false),
+        ("-1", "GT", false),
+        ("x", "GT", false),
+    ] {
+        let mut words = ["pexpire", "k", text, condition].map(|word| word.as_bytes().to_vec());
+        set_apart(&mut random, &mut words);
+        assert_eq!(words[2] != text.as_bytes(), changes, "{text} {condition}");
     }
 }
 
