@@ -327,6 +327,8 @@ fn info_has_sections() {
         "# CPU\r\nused_cpu_sys:0.000000\r\n",
         "cluster_enabled:0\r\n",
         "\r\n\r\n# Keyspace\r\ndb0:keys=3,expires=0,avg_ttl=0\r\n",
+        "# TLS\r\ntls_server_cert_serial:none\r\ntls_server_cert_expires_in_seconds:0\r\ntls_client_cert_serial:none\r\n",
+        "\r\ntls_ca_cert_count:0\r\n",
         "# Engine\r\n",
     ] {
         assert!(all.contains(field), "{field:?} in {all}");

@@ -38,6 +38,7 @@ pub(super) fn text(source: &dyn Source) -> Vec<u8> {
     if let Some(persistence) = &reading.persistence {
         families::persistence(&mut page, persistence);
     }
+    families::certificates(&mut page, &reading.certificates);
     families::commands(&mut page, &source.commands());
     families::process(&mut page, &reading);
     let mut text = Vec::with_capacity(32 * 1024);

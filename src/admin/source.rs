@@ -68,6 +68,8 @@ pub struct Reading {
     pub memory: Memory,
     /// The journal and its snapshots. `None`: nothing is kept on disk.
     pub persistence: Option<Persistence>,
+    /// Certificates, `server` and `authority`, and the Unix seconds until which each holds.
+    pub certificates: Vec<(&'static str, i64)>,
     /// The process as the kernel sees it.
     pub process: Process,
 }

@@ -18,6 +18,7 @@ use crate::config::{Config, Password};
 use crate::limits::{self, SyncPolicy};
 use crate::metrics::process::{self, Process};
 use crate::table::Survey;
+use crate::tls::Certificates;
 use crate::worker::{Counts, Post, Shared};
 
 /// Templates that are shown.
@@ -108,6 +109,14 @@ impl Figures {
         }
     }
 
+    /// Which certificates there are, and until when they hold.
+    fn certificates(&self) -> Vec<(&'static str, i64)> {
+        let Some(tls) = self.shared.settings.tls() else { return Vec::new() };
+        let Certificates { server, authority, .. } = tls.certificates();
+        let named = [("server", server), ("authority", authority)];
+        named.into_iter().filter_map(|(name, it)| Some((name, it.as_ref()?.until_unix_s))).collect()
+    }
+
     fn persistence(&self) -> Option<Persistence> {
         let saving = self.shared.saves().map(|saves| saves.facts())?;
         let ring = &self.shared.journal()?.ring;
@@ -188,6 +197,7 @@ impl Source for Figures {
                 machine: process.machine,
             },
             persistence: self.persistence(),
+            certificates: self.certificates(),
             process: admin::Process {
                 cpu_s: process.user_s + process.system_s,
                 resident: process.resident,

@@ -16,6 +16,8 @@ use rustls::server::{
 use rustls::version::{TLS12, TLS13};
 use rustls::{Error, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+use super::validity::Certificates;
+
 /// What a profile is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
@@ -72,6 +74,7 @@ impl fmt::Display for Refusal {
 pub struct Profile {
     port: u16,
     pub(super) config: Arc<ServerConfig>,
+    certificates: Arc<Certificates>,
 }
 
 impl fmt::Debug for Profile {
@@ -86,6 +89,11 @@ impl Profile {
         self.port == port
     }
 
+    /// Until when its certificates hold.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
     /// Reads all files. `Err` names the first directive that does not do.
     pub fn load(terms: &Terms<'_>) -> Result<Self, Refusal> {
         let certificate = named(CERTIFICATE, terms.certificate, "the server's certificate")?;
@@ -93,7 +101,9 @@ impl Profile {
         let chain = certificates(CERTIFICATE, certificate)?;
         let key = (key, private_key(key)?);
         let provider = Arc::new(ring::default_provider());
-        let verifier = verifier(terms, &provider)?;
+        let authorities = authorities(terms)?;
+        let certificates = Arc::new(Certificates::of(&chain, &authorities));
+        let verifier = verifier(terms.clients, authorities, &provider)?;
         let versions: &[&SupportedProtocolVersion] = match terms.versions {
             (true, true) => &[&TLS13, &TLS12],
             (true, false) => &[&TLS12],
@@ -111,7 +121,7 @@ impl Profile {
         if terms.sessions == 0 {
             config.send_tls13_tickets = 0;
         }
-        Ok(Self { port: terms.port, config: Arc::new(config) })
+        Ok(Self { port: terms.port, config: Arc::new(config), certificates })
     }
 }
 
@@ -180,31 +190,55 @@ fn unfit(error: &Error, certificate: &Path, key: &Path) -> Refusal {
     }
 }
 
-/// Who judges clients' certificates.
-fn verifier(
-    terms: &Terms<'_>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, Refusal> {
+/// The authorities that clients' certificates are judged by: none where nobody asks for one.
+fn authorities(terms: &Terms<'_>) -> Result<Vec<CertificateDer<'static>>, Refusal> {
     if terms.clients == Clients::Anybody {
-        return Ok(Arc::new(NoClientAuth));
+        return Ok(Vec::new());
     }
     let (file, dir) = terms.authorities;
-    let mut roots = RootCertStore::empty();
+    let mut found = Vec::new();
     if let Some(path) = file {
-        add(&mut roots, AUTHORITIES, path)?;
+        found.extend(anchors(AUTHORITIES, path)?);
     }
     if let Some(path) = dir {
         for path in files(path)? {
-            add(&mut roots, AUTHORITY_DIR, &path)?;
+            found.extend(anchors(AUTHORITY_DIR, &path)?);
         }
     }
-    if roots.is_empty() {
+    if found.is_empty() {
         let reason = "not set, and clients' certificates are to be judged by it (remedy: the PEM file of the authority that \
                       signs them; or tls-auth-clients no, where a password is enough)";
         return Err(Refusal::new(AUTHORITIES, reason));
     }
+    Ok(found)
+}
+
+/// The certificates of a file, each of which may stand for an authority.
+fn anchors(directive: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+    let found = certificates(directive, path)?;
+    for certificate in &found {
+        RootCertStore::empty().add(certificate.clone()).map_err(|error| {
+            Refusal::new(directive, format!("a certificate in '{}' does not do: {error}", path.display()))
+        })?;
+    }
+    Ok(found)
+}
+
+/// Who judges clients' certificates.
+fn verifier(
+    clients: Clients,
+    authorities: Vec<CertificateDer<'static>>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, Refusal> {
+    if clients == Clients::Anybody {
+        return Ok(Arc::new(NoClientAuth));
+    }
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority).map_err(|error| Refusal::new(AUTHORITIES, error.to_string()))?;
+    }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let builder = if terms.clients == Clients::MayShow { builder.allow_unauthenticated() } else { builder };
+    let builder = if clients == Clients::MayShow { builder.allow_unauthenticated() } else { builder };
     let built = builder.build();
     built.map(|verifier| verifier as _).map_err(|error| Refusal::new(AUTHORITIES, error.to_string()))
 }
@@ -222,13 +256,4 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, Refusal> {
     }
     files.sort();
     Ok(files)
-}
-
-fn add(roots: &mut RootCertStore, directive: &'static str, path: &Path) -> Result<(), Refusal> {
-    for certificate in certificates(directive, path)? {
-        roots.add(certificate).map_err(|error| {
-            Refusal::new(directive, format!("a certificate in '{}' does not do: {error}", path.display()))
-        })?;
-    }
-    Ok(())
 }

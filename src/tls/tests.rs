@@ -359,3 +359,23 @@ fn shakes_hands(profile: &Profile, mut peer: Peer) -> bool {
     }
     true
 }
+
+#[test]
+fn a_profile_knows_until_when_its_certificates_hold() {
+    // What rcgen writes where nothing else is said: the first moment of the year 4096.
+    const UNTIL: i64 = 67_090_118_400;
+    let files = Files::new();
+    let asked = files.profile(1, Clients::MayShow);
+    let known = asked.certificates();
+    let (server, authority) = (known.server.as_ref().unwrap(), known.authority.as_ref().unwrap());
+    assert_eq!((server.until_unix_s, authority.until_unix_s, known.authorities), (UNTIL, UNTIL, 1));
+    assert_ne!(server.serial, authority.serial);
+    for serial in [&server.serial, &authority.serial] {
+        assert!(
+            serial.len().is_multiple_of(2) && serial.bytes().all(|digit| digit.is_ascii_hexdigit()),
+            "{serial}"
+        );
+    }
+    let unasked = files.profile(1, Clients::Anybody);
+    assert_eq!((&unasked.certificates().server, &unasked.certificates().authority), (&known.server, &None));
+}

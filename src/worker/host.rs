@@ -9,7 +9,7 @@ use super::{Counts, Message, Readings, Shared, Slow};
 use crate::command::acl::Users;
 use crate::command::client_list::ClientFacts;
 use crate::command::glob::{self, Case};
-use crate::command::info::{Facts, Refusals};
+use crate::command::info::{CertificateFacts, Facts, Refusals};
 use crate::command::save::{Begun, Busy, SaveFacts, Wish};
 use crate::command::session::Session;
 use crate::command::{Command, ConfigError, Host, RewriteError, lookup};
@@ -24,6 +24,7 @@ use crate::resp::args::Args;
 use crate::resp::codes::Codes;
 use crate::table::Figures;
 use crate::table::effect::Lsn;
+use crate::tls::{Certificates, Validity};
 
 /// The host of one command.
 pub(super) struct CallHost<'a> {
@@ -69,6 +70,8 @@ impl Host for CallHost<'_> {
         let process = Process::read();
         let counts = self.shared.counts();
         let dataset = self.shared.table.heap_bytes() as u64;
+        let certificates =
+            self.shared.settings.tls().map_or_else(Certificates::default, |tls| tls.certificates().clone());
         Facts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build_id: "0".to_owned(),
@@ -127,6 +130,9 @@ impl Host for CallHost<'_> {
             journal: self.shared.journal().map_or_else(JournalFacts::default, |journal| {
                 self.shared.watch.journal.facts(self.now_ms, journal.lag())
             }),
+            server_certificate: certificates.server.map(certificate),
+            authority: certificates.authority.map(certificate),
+            authorities: certificates.authorities,
             cpu_sys_s: process.system_s,
             cpu_user_s: process.user_s,
             ..engine_facts(self.shared, &counts)
@@ -275,6 +281,11 @@ impl Host for CallHost<'_> {
     }
 }
 
+fn certificate(of: Validity) -> CertificateFacts {
+    let Validity { serial, until_unix_s } = of;
+    CertificateFacts { serial, until_unix_s }
+}
+
 /// What engines and their turns have to say.
 fn engine_facts(shared: &Shared, counts: &Counts) -> Facts {
     // Relaxed: for display.
@@ -344,10 +355,8 @@ pub(super) fn client_facts(connection: &Connection, now_ms: u64) -> ClientFacts 
 
 /// Address and port of a client, and those that it is connected to.
 pub(super) fn addresses(peer: &Peer) -> (String, String) {
-    match peer {
-        Peer::Tcp { remote, local } => (remote.to_string(), local.to_string()),
-        Peer::Unix => ("unixsocket:0".to_owned(), "unixsocket:0".to_owned()),
-    }
+    let unix = || ("unixsocket:0".to_owned(), "unixsocket:0".to_owned());
+    peer.ends().map_or_else(unix, |(remote, local)| (remote.to_string(), local.to_string()))
 }
 
 /// What is known without looking at the bytes under way.

@@ -129,6 +129,13 @@ pub(super) fn engine(page: &mut Page, reading: &Reading) {
     }
 }
 
+/// Certificates, where connections are encrypted.
+pub(super) fn certificates(page: &mut Page, ends: &[(&'static str, i64)]) {
+    let help = "When a certificate ends: the server's own, and of the authorities of clients' the first.";
+    let ends = ends.iter().map(|&(of, unix_s)| (of, unix_s as f64));
+    page.gauges(("tallyring_tls_certificate_expiry_timestamp_seconds", help), "certificate", ends);
+}
+
 /// The journal and its snapshots.
 pub(super) fn persistence(page: &mut Page, persistence: &Persistence) {
     page.counter(

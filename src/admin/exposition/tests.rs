@@ -28,6 +28,7 @@ impl Source for Double {
             workers: vec![WorkerReading { requests: 7, ..WorkerReading::default() }],
             refusals: vec![("arity", 3)],
             persistence: Some(Persistence { syncs: Some(syncs), ..Persistence::default() }),
+            certificates: vec![("server", 1_900_000_000)],
             ..Reading::default()
         }
     }
@@ -95,6 +96,7 @@ fn families_say_what_they_are() {
     has(&text, "tallyring_commands_failed_total{command=\"config|get\"} 2");
     has(&text, "tallyring_refusals_total{reason=\"arity\"} 3");
     has(&text, "tallyring_worker_requests_total{worker=\"0\"} 7");
+    has(&text, "tallyring_tls_certificate_expiry_timestamp_seconds{certificate=\"server\"} 1900000000");
     has(&text, "tallyring_loading 1");
     has(&text, "tallyring_ready 0");
     assert!(text.contains("tallyring_build_info{version=\"1.2.3\",engine=\"epoll\""));

@@ -6,12 +6,13 @@ use rustls::version::TLS13;
 
 use super::{Secured, VERSIONS, certificates, hang_up, refused, session, trusting, until_closed};
 use crate::client::Client;
-use crate::server::{Engine, wait_until};
+use crate::server::{Engine, Server, wait_until};
 
 on_every_engine![
     clients_show_certificates_where_they_have_to,
     certificates_change_by_directives,
     certificates_change_at_sighup,
+    certificates_are_told_of,
 ];
 
 use super::files::Files;
@@ -91,6 +92,34 @@ fn certificates_change_by_directives(engine: Engine) {
         "-ERR CONFIG SET failed (possibly related to argument 'tls-key-file-pass') - keys with a passphrase are not \
          supported; store the key without one, and remove this\r\n",
     );
+}
+
+/// A field of `INFO tls`.
+fn told(client: &mut Client, field: &str) -> String {
+    client.send_words("INFO tls");
+    let text = client.text();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("{field} in {text}")).to_owned()
+}
+
+fn certificates_are_told_of(engine: Engine) {
+    let secured = Secured::start(engine, &["--threads", "2"]);
+    let mut client = secured.server.connect();
+    let before = told(&mut client, "tls_server_cert_serial");
+    let left: i64 = told(&mut client, "tls_server_cert_expires_in_seconds").parse().expect("a number");
+    // Those of the tests hold for two thousand years.
+    assert!((60_000_000_000..67_090_118_400).contains(&left), "{left}");
+    assert_eq!(told(&mut client, "tls_client_cert_serial"), "none");
+    let other = Files::new();
+    for name in ["server.crt", "server.key"] {
+        fs::copy(other.path(name), secured.files.path(name)).expect("files can be copied");
+    }
+    hang_up(&secured.server);
+    wait_until("the new one is told of", || told(&mut client, "tls_server_cert_serial") != before);
+    let plain = Server::start(engine);
+    let mut client = plain.connect();
+    assert_eq!(told(&mut client, "tls_server_cert_serial"), "none");
+    assert_eq!(told(&mut client, "tls_server_cert_expires_in_seconds"), "0");
 }
 
 fn certificates_change_at_sighup(engine: Engine) {
