@@ -1,5 +1,5 @@
 //! Which record each row is from, where several hold it: that of the newest date, of one date the one of a clean tree, then
-//! the one of full rounds, then the one named last.
+//! the one of full rounds, then the one of most rows, then the one named last.
 //!
 //! Runs that ended early and smoke runs come after all others, whatever their date.
 
@@ -43,11 +43,14 @@ impl<'r> Chosen<'r> {
     }
 }
 
-/// The better the greater.
-fn rank(record: &Record) -> (bool, &str, bool, bool) {
+/// The better the greater. Rows of one run go together better than those of several.
+fn rank(record: &Record) -> (bool, &str, bool, bool, usize) {
     let has = |flag: &str| record.flags.split(' ').any(|word| word == flag);
     let sound = record.failure.is_none() && !has("--smoke");
-    (sound, &record.date, !record.commit.ends_with("-dirty"), !has("--quick"))
+    let mut rows: Vec<&str> = record.samples.iter().map(|sample| sample.row.as_str()).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    (sound, &record.date, !record.commit.ends_with("-dirty"), !has("--quick"), rows.len())
 }
 
 /// Of each subject, the targets of the best record that has figures for it; if none has, of the best.
@@ -185,6 +188,16 @@ pub(super) mod tests {
         assert_eq!(winner(&[smoke.clone(), quick, dirty.clone(), old.clone()]), "quick");
         assert_eq!(winner(&[dirty, old.clone()]), "dirty");
         assert_eq!(winner(&[smoke, old]), "old");
+    }
+
+    #[test]
+    fn of_two_runs_of_a_day_the_one_of_more_rows_wins() {
+        let mut whole = record("a", "2026-01-02", "aa", "", 0.2);
+        let mut other = whole.samples[0].clone();
+        other.row = "T3".to_owned();
+        whole.samples.push(other);
+        let part = record("b", "2026-01-02", "bb", "", 0.3);
+        assert_eq!(Chosen::of(&[whole, part]).verdicts[0].0.name, "a");
     }
 
     #[test]

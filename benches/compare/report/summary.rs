@@ -16,7 +16,7 @@ rounds differ more than that.";
 /// What the page is about.
 pub(super) const ABOUT: &str = "All figures are ratios or medians of servers that were measured in turns within one run; \
 compare within a row, not between records. Where several records hold the same row, the newest date is shown, of one date the \
-record of a clean tree.";
+record of a clean tree, of these the one of most rows.";
 
 /// The text.
 pub(super) fn markdown(report: &Report<'_>) -> String {
