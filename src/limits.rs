@@ -69,7 +69,7 @@ pub const TURN_BYTES: usize = 64 * 1024;
 pub const EXPIRED_PER_TURN: usize = 64;
 
 /// One in so many parts of its time is what a worker that executes commands spends on such keys, as in Redis (25 %); one
-/// that does not goes on until they are gone. Enough for a million in a second and a half.
+/// that does not goes on until they are gone. Enough for a million in half a second.
 pub const EXPIRY_SHARE: u64 = 4;
 
 /// Microseconds after a command during which a worker counts as one that executes commands.

@@ -305,9 +305,18 @@ impl Orders {
         self.drop_before.fetch_max(position, Ordering::Relaxed);
     }
 
-    /// Numbers of files that are to be removed now, by the caller.
-    pub(super) fn take_superseded(&self) -> Vec<u64> {
-        std::mem::take(&mut *self.superseded())
+    /// Removes those files, with a `rest` behind each: the file system has to work on it, and the journal's syncs wait for that.
+    pub(super) fn remove_superseded(&self, disk: &RealDisk, rest: impl FnMut()) {
+        let numbers = std::mem::take(&mut *self.superseded());
+        match snapshot::remove_superseded(disk, &numbers, rest) {
+            Ok(()) if numbers.is_empty() => {}
+            Ok(()) => {
+                log::debug!("removed {} files of the journal that a snapshot has replaced", numbers.len());
+            }
+            Err(failure) => log::warn!(
+                "files of the journal that a snapshot has replaced stay until the next start: {failure}"
+            ),
+        }
     }
 
     fn superseded(&self) -> MutexGuard<'_, Vec<u64>> {
@@ -325,12 +334,7 @@ impl Keeper {
             log::error!("the journal's thread has panicked");
         }
         // What the last snapshot has replaced: the thread that removes them has ended before.
-        let numbers = self.orders.take_superseded();
-        if let Err(failure) = snapshot::remove_superseded(&self.disk, &numbers, || ()) {
-            log::warn!(
-                "files of the journal that a snapshot has replaced stay until the next start: {failure}"
-            );
-        }
+        self.orders.remove_superseded(&self.disk, || ());
     }
 }
 

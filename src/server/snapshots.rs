@@ -345,26 +345,13 @@ impl Taker {
         }
     }
 
-    /// Removes the files of the journal that a snapshot has replaced, with rests: the file system has to work on each, and
-    /// the journal's syncs wait for that.
+    /// Removes the files of the journal that a snapshot has replaced, without rests where the server ends.
     fn remove_superseded(&self) {
-        let numbers = self.orders.take_superseded();
-        let rest = || {
+        self.orders.remove_superseded(&self.disk, || {
             if !self.office.state().ending {
                 thread::sleep(Duration::from_millis(limits::REMOVAL_REST_MS));
             }
-        };
-        match snapshot::remove_superseded(&self.disk, &numbers, rest) {
-            Ok(()) if numbers.is_empty() => {}
-            Ok(()) => {
-                log::debug!("removed {} files of the journal that a snapshot has replaced", numbers.len())
-            }
-            Err(failure) => {
-                log::warn!(
-                    "files of the journal that a snapshot has replaced stay until the next start: {failure}"
-                );
-            }
-        }
+        });
     }
 
     /// What the rules say.
