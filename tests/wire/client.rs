@@ -270,6 +270,15 @@ impl Client {
             .unwrap_or_else(|| panic!("an integer should have come, not {line:?}"))
     }
 
+    /// The value of a field in a section of `INFO`.
+    #[track_caller]
+    pub(crate) fn info(&mut self, section: &str, field: &str) -> String {
+        self.send(request(&["INFO", section]));
+        let text = self.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("{field} in {text}")).to_owned()
+    }
+
     /// The next reply, which is a bulk string of text.
     #[track_caller]
     pub(crate) fn text(&mut self) -> String {

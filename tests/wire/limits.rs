@@ -20,10 +20,7 @@ on_every_engine![
 
 /// A field of `INFO` that is a number.
 fn number(client: &mut Client, field: &str) -> u64 {
-    client.send_words("INFO everything");
-    let text = client.text();
-    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("{field} in {text}")).parse().expect("a number")
+    client.info("everything", field).parse().expect("a number")
 }
 
 /// The beginning of a request that holds so many kibibytes, and lacks a key and its value.

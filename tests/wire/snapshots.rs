@@ -54,10 +54,7 @@ impl Drop for Directory {
 /// The value of a field of `INFO persistence`.
 #[track_caller]
 fn info(client: &mut Client, field: &str) -> String {
-    client.send(request(&["INFO", "persistence"]));
-    let text = client.text();
-    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("{field} is in {text}")).to_owned()
+    client.info("persistence", field)
 }
 
 /// Increments so many counters in one pipeline; the replies are all `:{value}`.

@@ -96,10 +96,7 @@ fn certificates_change_by_directives(engine: Engine) {
 
 /// A field of `INFO tls`.
 fn told(client: &mut Client, field: &str) -> String {
-    client.send_words("INFO tls");
-    let text = client.text();
-    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("{field} in {text}")).to_owned()
+    client.info("tls", field)
 }
 
 fn certificates_are_told_of(engine: Engine) {
