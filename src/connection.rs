@@ -93,6 +93,8 @@ pub struct Wants {
     pub read: bool,
     /// Its next bytes to be sent.
     pub send: bool,
+    /// Nothing to be sent, as what would be waits for what was written to be safe.
+    pub owes: bool,
     /// Which directions of the socket to shut.
     pub end: End,
 }
@@ -395,14 +397,14 @@ impl Connection {
             Phase::Closing => false,
         };
         let waits = self.wait > safe && self.waits_with_all();
-        let send = self.phase != Phase::Closing && !waits && self.unsent() > 0 && !self.in_flight();
+        let replies = self.phase != Phase::Closing && self.unsent() > 0 && !self.in_flight();
         let end = match self.phase {
             Phase::Open if self.draining => End::Receive,
             Phase::Open | Phase::Finishing => End::Open,
             Phase::Lingering => End::Send,
             Phase::Closing => End::All,
         };
-        Wants { read, send, end }
+        Wants { read, send: replies && !waits, owes: replies && waits, end }
     }
 
     /// Whether the bytes that wait are the beginning of a request, and `threshold` or more.

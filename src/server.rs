@@ -8,8 +8,6 @@ mod certificates;
 mod descriptors;
 mod figures;
 mod idle;
-#[cfg(feature = "uring")]
-mod linked;
 mod listen;
 mod loading;
 mod persistence;
@@ -203,7 +201,7 @@ impl Server {
         let seats = seats.into_iter().zip(inboxes);
         let threads = start_workers(&shared, &clock, engine, (seats, sockets), &end)?;
         let (keeper, snapshots) =
-            data.map(|data| data.on(engine).load(&shared, &directives, &clock)).transpose()?.unzip();
+            data.map(|data| data.load(&shared, &directives, &clock)).transpose()?.unzip();
         shared.set_loading(false);
         if let Some(fallback) = fallback {
             log::warn!("{fallback}");

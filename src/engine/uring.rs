@@ -29,7 +29,6 @@
 mod buffers;
 mod entries;
 mod fixed;
-pub mod linked;
 mod probe;
 mod receive;
 mod ring;
@@ -344,13 +343,15 @@ impl Turns<'_> {
             return;
         }
         let descriptor = Fd(slot.socket.as_raw_fd());
-        if std::mem::take(&mut slot.emptied)
+        if !wants.owes
+            && std::mem::take(&mut slot.emptied)
             && !slot.sending.in_flight()
             && !wants.send
             && slot.receive == Receive::Armed
         {
             // The kernel wakes an armed receive once for bytes and a reset that arrive together, hands out the bytes
-            // and waits for more, which will never come. A send would fail and tell; there is none, so ask.
+            // and waits for more, which will never come. A send would fail and tell; there is none, nor will there be
+            // one by itself, so ask.
             self.worker.counts().system_calls += 1;
             if socket::is_broken(slot.socket.as_fd()) {
                 return self.worker.handle_broken(token);

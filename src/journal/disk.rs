@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -163,15 +162,6 @@ pub trait Disk {
     /// As above.
     fn sync(&self, file: &Self::File) -> Result<(), Failure>;
 
-    /// Writes all of `bytes` at `offset`, and waits until all that was written to the file is durable.
-    ///
-    /// # Errors
-    /// As above.
-    fn write_and_sync(&self, file: &Self::File, bytes: &[u8], offset: u64) -> Result<(), Failure> {
-        self.write_all_at(file, bytes, offset)?;
-        self.sync(file)
-    }
-
     /// Waits until all names are durable.
     ///
     /// # Errors
@@ -261,22 +251,6 @@ pub struct RealDisk {
     /// Holds the lock. It belongs to this open file and not to the process, so that nothing else which opens and closes
     /// the file gives it up.
     _lock: Option<Arc<File>>,
-    together: Option<Arc<dyn Together>>,
-}
-
-/// A way to write and sync in one go, where the system has one.
-pub trait Together: Send + Sync + std::fmt::Debug {
-    /// Writes bytes at an offset of a file, and syncs it. Gives how many bytes were written and whether all is synced: it
-    /// is not where fewer were written than there are, or none since it is not for so many.
-    ///
-    /// # Errors
-    /// What was being done, and the system's reason.
-    fn write_and_sync(
-        &self,
-        file: BorrowedFd<'_>,
-        bytes: &[u8],
-        offset: u64,
-    ) -> Result<(usize, bool), (Action, io::Error)>;
 }
 
 /// A file of a [`RealDisk`], and its name for messages.
@@ -338,12 +312,7 @@ impl RealDisk {
     pub fn watch(path: &Path) -> Result<Self, Failure> {
         let names = File::open(path).map_err(|error| failure(Action::Open, path, 0, &error))?;
         let names = Arc::new(names);
-        Ok(Self { directory: path.to_owned(), names, looks_only: true, _lock: None, together: None })
-    }
-
-    /// Writes and syncs in one go from now on.
-    pub fn set_together(&mut self, together: Arc<dyn Together>) {
-        self.together = Some(together);
+        Ok(Self { directory: path.to_owned(), names, looks_only: true, _lock: None })
     }
 
     fn open_with(&self, name: &str, action: Action, options: &mut OpenOptions) -> Result<RealFile, Failure> {
@@ -446,26 +415,6 @@ impl Disk for RealDisk {
         #[cfg(debug_assertions)]
         death::after(Action::Sync, file.name());
         Ok(())
-    }
-
-    fn write_and_sync(&self, file: &RealFile, bytes: &[u8], offset: u64) -> Result<(), Failure> {
-        let (written, synced) = match &self.together {
-            None => (0, false),
-            Some(together) => {
-                #[cfg(debug_assertions)]
-                death::before_write_and_sync(file, bytes, offset);
-                together
-                    .write_and_sync(file.file.as_fd(), bytes, offset)
-                    .map_err(|(action, error)| file.failed(action, offset)(error))?
-            }
-        };
-        if synced {
-            #[cfg(debug_assertions)]
-            death::after(Action::Sync, file.name());
-            return Ok(());
-        }
-        self.write_all_at(file, &bytes[written..], offset + written as u64)?;
-        self.sync(file)
     }
 
     fn sync_names(&self) -> Result<(), Failure> {

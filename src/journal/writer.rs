@@ -143,13 +143,10 @@ struct Flushing {
     at: u64,
 }
 
-/// What becomes of a group that is written.
+/// Whether a group may be followed by others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
-    /// Others may follow before it is synced.
     GoOn,
-    /// It is synced at once.
-    Sync,
     /// It is the last one of the log.
     Close,
 }
@@ -375,7 +372,7 @@ impl<D: Disk> Writer<D> {
                 stalled = true;
                 break;
             }
-            if !self.write_where_space_is(ring, now_ms, |writer| writer.write_some(ring, header, until))? {
+            if !self.write_where_space_is(ring, now_ms, |writer| writer.write_some(ring, header))? {
                 stalled = true;
                 break;
             }
@@ -385,8 +382,7 @@ impl<D: Disk> Writer<D> {
             SyncMode::EverySecond => now_ms.saturating_sub(self.synced_ms) >= JOURNAL_SYNC_MS,
             SyncMode::Never => false,
         };
-        let synced = self.head > before && self.durable == self.head
-            || self.head > self.durable && (due || want_sync) && self.flushing.is_none();
+        let synced = self.head > self.durable && (due || want_sync) && self.flushing.is_none();
         if synced {
             self.sync(ring)?;
             self.synced_ms = now_ms;
@@ -443,9 +439,8 @@ impl<D: Disk> Writer<D> {
         Ok(blocked.is_none())
     }
 
-    /// Writes the frame at the head, and as many behind it as fit its group and file. What reaches `until` is the last of
-    /// this step, and synced along with it where each step is.
-    fn write_some(&mut self, ring: &Ring, header: FrameHeader, until: Lsn) -> Result<(), Failure> {
+    /// Writes the frame at the head, and as many behind it as fit its group and file.
+    fn write_some(&mut self, ring: &Ring, header: FrameHeader) -> Result<(), Failure> {
         self.group.resize(GROUP_LEN, 0);
         let mut end = self.head + header.bytes;
         if header.boxed {
@@ -466,16 +461,10 @@ impl<D: Disk> Writer<D> {
                 end += next.bytes;
             }
             ring.copy_out(self.head, end, &mut self.group);
-            let last = end >= until || ring.ready(end).is_none();
-            let syncs = last && self.settings.sync == SyncMode::Always && self.flushing.is_none();
-            self.write_group(end, if syncs { Then::Sync } else { Then::GoOn }, &[])?;
+            self.write_group(end, Then::GoOn, &[])?;
         }
         self.head = end;
         ring.set_written(end);
-        if self.open.clean {
-            self.durable = end;
-            ring.set_durable(end);
-        }
         Ok(())
     }
 
@@ -492,16 +481,11 @@ impl<D: Disk> Writer<D> {
         let mut group = std::mem::take(&mut self.group);
         group[..GROUP_LEN].copy_from_slice(&header);
         let (file, at, len) = (&self.open.file, self.open.at, group.len() as u64);
-        let done = if then == Then::Sync {
-            debug_assert!(rest.is_empty(), "what is long is synced by itself");
-            self.disk.write_and_sync(file, &group, at)
-        } else {
-            let front = self.disk.write_all_at(file, &group, at);
-            front.and_then(|()| self.disk.write_all_at(file, rest, at + len))
-        };
+        let front = self.disk.write_all_at(file, &group, at);
+        let done = front.and_then(|()| self.disk.write_all_at(file, rest, at + len));
         group.clear();
         self.group = group;
-        self.open.clean = then == Then::Sync && done.is_ok();
+        self.open.clean = false;
         done?;
         let bytes = len + rest.len() as u64;
         self.open.at += bytes;

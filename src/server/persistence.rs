@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, Exit};
-use crate::engine::Engine;
 use crate::journal::Identity;
 #[cfg(debug_assertions)]
 use crate::journal::disk::{Action, death};
@@ -27,8 +26,6 @@ use crate::table::effect::{Lsn, Replay};
 use crate::worker::{Journal, Rest, Shared};
 
 use super::ServerError;
-#[cfg(feature = "uring")]
-use super::linked::OnRing;
 use super::loading::Progress;
 use super::settings::Directives;
 use super::snapshots::Snapshots;
@@ -76,29 +73,6 @@ impl Data {
             ..Settings::default()
         };
         Ok(Self { path, disk, ring, boot: boot_id().map_err(failed)?, settings })
-    }
-
-    /// Writes through a ring, where the engine is on one.
-    pub(super) fn on(self, engine: Engine) -> Self {
-        match engine {
-            #[cfg(feature = "uring")]
-            Engine::Uring(..) => self.on_ring(),
-            #[cfg(feature = "tokio-uring")]
-            Engine::TokioUring => self,
-            #[cfg(feature = "epoll")]
-            Engine::Epoll => self,
-        }
-    }
-
-    #[cfg(feature = "uring")]
-    fn on_ring(mut self) -> Self {
-        match OnRing::new() {
-            Ok(ring) => self.disk.set_together(Arc::new(ring)),
-            Err(error) => {
-                log::info!("the journal has no ring of its own: {error} (remedy: raise LimitMEMLOCK=)");
-            }
-        }
-        self
     }
 
     /// Reads what was saved into the table, and starts the threads that write what changes from now on.

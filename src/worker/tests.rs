@@ -184,8 +184,10 @@ fn replies_wait_for_the_position_they_depend_on() {
     let token = worker.connect();
     worker.begin_turn();
     worker.hear(token, b"INCR n\r\nINCR n\r\n");
-    assert!(!worker.wanted(token).send, "nothing is acknowledged before it is safe");
+    let Wants { send, owes, .. } = worker.wanted(token);
+    assert!(!send && owes, "nothing is acknowledged before it is safe");
     let reader = worker.connect();
+    assert!(!worker.wanted(reader).owes, "only what was asked is owed");
     worker.hear(reader, b"PING\r\n");
     assert_eq!(text(&worker.flush(reader)), "+PONG\r\n", "it shows nothing that could be lost");
     worker.hear(reader, b"GET n\r\n");
@@ -195,6 +197,7 @@ fn replies_wait_for_the_position_they_depend_on() {
     worker.begin_turn();
     worker.handle_mail();
     assert!(worker.is_listed(token), "the engine is told to look again");
+    assert!(!worker.wanted(token).owes, "it may leave now");
     assert_eq!(text(&worker.flush(token)), ":1\r\n:2\r\n");
     assert_eq!(text(&worker.flush(reader)), "$1\r\n2\r\n");
 }
@@ -284,7 +287,7 @@ fn the_last_reply_is_not_cut_off_by_unread_input() {
     worker.hear(token, b"QUIT\r\nINCR n\r\n");
     assert_eq!(worker.wanted(token).end, End::Open);
     assert_eq!(worker.flush(token), b"+OK\r\n");
-    assert_eq!(worker.wanted(token), Wants { read: true, send: false, end: End::Send });
+    assert_eq!(worker.wanted(token), Wants { read: true, send: false, owes: false, end: End::Send });
     worker.hear(token, b"INCR n\r\n");
     assert!(!worker.wanted(token).send, "what comes after the end is dropped");
     worker.finish_turn();

@@ -134,6 +134,14 @@ fn a_reset_right_behind_some_bytes_ends_the_connection(engine: Engine) {
     }
     let mut witness = server.connect();
     wait_until("connections that were reset are gone", || connected(&mut witness) == 1);
+    // The same where the reply is owed until the disk has the change.
+    witness.ask_words("CONFIG SET appendfsync always", "+OK\r\n");
+    for _ in 0..300 {
+        let mut client = server.connect();
+        client.send(request(&["INCR", "unread"]));
+        client.reset();
+    }
+    wait_until("connections that were reset are gone", || connected(&mut witness) == 1);
 }
 
 /// What `INFO clients` counts.

@@ -229,17 +229,6 @@ pub(super) fn after_write(file: &RealFile, bytes: &[u8]) {
     }
 }
 
-/// Bytes are about to be written and synced, of which nobody sees what is in between.
-pub(super) fn before_write_and_sync(file: &RealFile, bytes: &[u8], offset: u64) {
-    let Some(order) = Order::given() else { return };
-    before_write(file, bytes, offset);
-    let kind = kind_of_write(file, bytes);
-    if order.is_due(Moment::After, Action::Write, kind) || order.is_due(Moment::Before, Action::Sync, kind) {
-        let _written = file.file.write_all_at(bytes, offset);
-        order.carry_out();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Kind, Order, Step, kind_of};
