@@ -189,6 +189,7 @@ impl Turns<'_> {
         }
         self.feed_starved();
         self.feed_overrun();
+        self.feed_hungry();
         self.apply_changes();
         self.mind_listeners();
         Ok(self.patience())

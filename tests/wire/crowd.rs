@@ -1,7 +1,9 @@
 //! Many connections at once, on one worker and on several.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,7 @@ on_every_engine_and_rung![
     eight_threads_count_together,
     increments_of_one_key_are_all_different,
     two_hundred_connections_become_one,
+    those_who_send_too_much_take_turns,
     thousands_of_connections_come_and_go,
     a_reset_right_behind_some_bytes_ends_the_connection,
     client_list_shows_every_workers_connections,
@@ -98,6 +101,47 @@ fn two_hundred_connections_become_one(engine: Engine) {
         })
         .sum::<Duration>();
     assert!(total < Duration::from_secs(3), "500 round trips of the one that is left took {total:?}");
+}
+
+/// Each sends as fast as the server reads, and far more than it executes of one connection in a turn. Whoever is served
+/// first must not be served alone until it has nothing more to ask.
+fn those_who_send_too_much_take_turns(engine: Engine) {
+    const REQUESTS: usize = 24;
+    const KEYS: usize = 4000;
+    let server = Server::start(engine);
+    let words: Vec<String> = ["MGET".to_owned()]
+        .into_iter()
+        .chain((0..KEYS).map(|n| format!("a-key-of-some-length:{n}")))
+        .collect();
+    let asked = request(&words);
+    let reply = [format!("*{KEYS}\r\n").into_bytes(), b"$-1\r\n".repeat(KEYS)].concat();
+    let (start, done) = (Barrier::new(4), [const { AtomicUsize::new(0) }; 4]);
+    let least = thread::scope(|scope| {
+        let readers: Vec<_> = (0..4)
+            .map(|one| {
+                let mut client = server.connect();
+                let mut writer = client.tcp().try_clone().expect("there are descriptors");
+                let (asked, reply, start, done) = (&asked, &reply, &start, &done);
+                scope.spawn(move || {
+                    start.wait();
+                    (0..REQUESTS).for_each(|_| writer.write_all(asked).expect("the server reads"));
+                });
+                scope.spawn(move || {
+                    for _ in 0..REQUESTS {
+                        client.expect(reply);
+                        done[one].fetch_add(1, Ordering::Relaxed);
+                    }
+                    done.iter().map(|count| count.load(Ordering::Relaxed)).min()
+                })
+            })
+            .collect();
+        // Who is done first has seen the others least far.
+        readers.into_iter().filter_map(|reader| reader.join().expect("no client failed")).min()
+    });
+    assert!(
+        least.is_some_and(|least| least >= REQUESTS / 2),
+        "one had {REQUESTS} replies when another had {least:?}"
+    );
 }
 
 fn thousands_of_connections_come_and_go(engine: Engine) {

@@ -19,12 +19,17 @@ impl Turns<'_> {
         if let Some(slot) = slot_of(&mut self.slots, token) {
             slot.rest = cqueue::sock_nonempty(flags);
             slot.emptied = result > 0 && !slot.rest;
+            if group == Group::Ration {
+                slot.share = slot.share.map(|share| share + len);
+            }
             let over = !cqueue::more(flags);
             if over {
                 slot.receive = Receive::Idle;
             }
             let other = result > 0 && slot.weigh(self.turn, len, slot.emptied);
-            if over || other {
+            if over && slot.rest && slot.wanted == Group::Ration {
+                self.queue(token);
+            } else if over || other {
                 self.worker.touch(token);
             }
         }
@@ -66,13 +71,24 @@ impl Turns<'_> {
     /// No block was free: the bytes stay in the socket until there are.
     fn starve(&mut self, group: Group, token: Token) {
         let Some(slot) = slot_of(&mut self.slots, token) else { return };
-        slot.receive = Receive::Starved;
         match group {
             Group::Common => {
+                slot.receive = Receive::Starved;
                 self.worker.counts().starved += 1;
                 self.starved.push(token);
             }
-            Group::Ration => self.hungry.push_back(token),
+            Group::Ration => self.queue(token),
+        }
+    }
+
+    /// Has a connection with bytes in its socket wait for the ration.
+    fn queue(&mut self, token: Token) {
+        let Some(slot) = slot_of(&mut self.slots, token) else { return };
+        slot.receive = Receive::Starved;
+        if slot.has_a_turn() {
+            self.hungry.push_front(token);
+        } else {
+            self.hungry.push_back(token);
         }
     }
 
@@ -82,10 +98,15 @@ impl Turns<'_> {
             self.feed(self.starved[index]);
         }
         self.starved.clear();
-        // One at a time: it takes the whole ration, or else there are fewer hungry ones in the next turn. Its bytes wait
-        // in the socket, so that there is a next turn.
+    }
+
+    /// Lets the next of those receive who wait for the ration. One at a time: it takes the whole ration, or else there are
+    /// fewer hungry ones in the next turn. Its bytes wait in the socket, so that there is a next turn; and it is submitted
+    /// before all others, who would leave nothing.
+    pub(super) fn feed_hungry(&mut self) {
         while let Some(token) = self.hungry.pop_front() {
             if self.feed(token) {
+                self.apply(token);
                 break;
             }
         }
@@ -99,6 +120,10 @@ impl Turns<'_> {
             return false;
         }
         slot.receive = Receive::Idle;
+        // Or it goes on with its turn.
+        if !slot.has_a_turn() {
+            slot.share = Some(0);
+        }
         self.worker.touch(token);
         wants
     }
@@ -119,9 +144,11 @@ impl Turns<'_> {
         let receive = match self.memory {
             Memory::Shared(_) => {
                 slot.group = slot.wanted;
-                // Whoever is fed from the ration has bytes waiting, and blocks are free.
-                let waits = slot.group == Group::Common && !slot.rest;
-                entries::receive(descriptor, self.rung, slot.group, waits, self.capped)
+                if slot.group == Group::Common {
+                    slot.share = None;
+                }
+                // Waits for bytes where none may be there: whose turn it is must have some.
+                entries::receive(descriptor, self.rung, slot.group, !slot.rest, self.capped)
             }
             Memory::Fixed(fixed) => {
                 if self.worker.has_unsent(token) && !fixed.is_overrun(token.slot) {

@@ -92,6 +92,8 @@ pub(super) struct Slot {
     pub(super) emptied: bool,
     /// The last receive left bytes in the socket.
     pub(super) rest: bool,
+    /// It waited for the ration, it was its turn, and it has received so many bytes since.
+    pub(super) share: Option<usize>,
     /// What has been shut.
     pub(super) shut: End,
 }
@@ -109,8 +111,14 @@ impl Slot {
             sending: Sending::Idle,
             emptied: false,
             rest: false,
+            share: None,
             shut: End::Open,
         }
+    }
+
+    /// Whether it is its turn to be served from the ration.
+    pub(super) fn has_a_turn(&self) -> bool {
+        self.share.is_some_and(|share| share < limits::RATION_SHARE_BYTES)
     }
 
     /// Bytes arrived in the turn of this number, and emptied the socket or not. Says whether the next receive has to be
