@@ -202,6 +202,10 @@ impl Turns<'_> {
         if !self.unarmed.is_empty() {
             at_most(Duration::from_millis(socket::ACCEPT_WAIT_MS));
         }
+        if !self.hungry.is_empty() {
+            // Whose turn it is may have no bytes after all: older kernels look for a block once more when a socket is empty.
+            at_most(Duration::ZERO);
+        }
         if let Memory::Fixed(fixed) = self.memory {
             if !self.silent.is_empty() {
                 // Reads wait for these sends, which are over when they have been submitted.

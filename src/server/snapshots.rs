@@ -30,6 +30,13 @@ use super::settings::{Directives, SaveRules};
 /// Outcomes that are remembered, for connections that are about to look.
 const OUTCOMES: usize = 16;
 
+/// Longest time that the copying rests after a step: one that was interrupted, or waited for its disk, is no measure.
+const LONGEST_REST: Duration = Duration::from_millis(1);
+
+/// Milliseconds after which workers that have made no turn count as idle. More than a slice, in which they may be kept from
+/// making one.
+const BUSY_MS: u64 = 20;
+
 /// Milliseconds between two looks at whether the journal is durable.
 const DURABLE_STEP: Duration = Duration::from_millis(1);
 
@@ -456,15 +463,28 @@ impl Taker {
         Ok(summary)
     }
 
-    /// Writes the table, step by step.
+    /// Writes the table, step by step. Where workers are at work it rests after each for as long as the step took: else the
+    /// scheduler would have them wait for whole slices of its own, of milliseconds. No lock is held then; a thread of low
+    /// priority might be left standing while it holds one.
     fn copy(&self, writer: &mut Writer<'_, RealDisk>, until_ms: Option<u64>) -> Result<(), Trouble> {
         let mut batch = Batch::default();
         let mut count = limits::SNAPSHOT_STEP_KEYS / 8;
         let mut position = Some(Position::START);
+        let (mut turns, mut busy_ms) = (self.shared.totals().turns, None);
         while let Some(here) = position {
+            let began = self.clock.ticks();
             position = self.shared.table.export(here, count, &mut |effect| batch.push(effect));
             count = next_count(count, batch.len());
             writer.take(&mut batch)?;
+            let took = Duration::from_nanos(self.clock.nanos_between(began, self.clock.ticks()));
+            let now_ms = self.clock.monotonic_ms();
+            let turns_before = std::mem::replace(&mut turns, self.shared.totals().turns);
+            if turns != turns_before {
+                busy_ms = Some(now_ms);
+            }
+            if until_ms.is_none() && busy_ms.is_some_and(|busy_ms| now_ms - busy_ms < BUSY_MS) {
+                thread::sleep(took.min(LONGEST_REST));
+            }
             self.sync_some(writer, until_ms.is_some())?;
             let totals = writer.totals();
             self.office.copied.store(totals.keys + totals.tokens, Ordering::Relaxed);

@@ -39,13 +39,17 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Files below `dir` with this extension, in order.
+/// Files below `dir` with this extension, in order; those of others, which a build leaves, not among them.
 pub(crate) fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(dir) else { return found };
     for entry in entries {
         let path = entry.expect("a directory can be listed").path();
         if path.is_dir() {
+            // What cargo marks its output with.
+            if path.join("CACHEDIR.TAG").exists() {
+                continue;
+            }
             found.extend(files(&path, extension));
         } else if path.extension().is_some_and(|found| found == extension) {
             found.push(path);

@@ -27,7 +27,8 @@ impl Turns<'_> {
                 slot.receive = Receive::Idle;
             }
             let other = result > 0 && slot.weigh(self.turn, len, slot.emptied);
-            if over && slot.rest && slot.wanted == Group::Ration {
+            // A read into a block of its own tells of no rest, and takes from nobody.
+            if over && result > 0 && slot.rest && slot.wanted == Group::Ration {
                 self.queue(token);
             } else if over || other {
                 self.worker.touch(token);
@@ -84,7 +85,8 @@ impl Turns<'_> {
     /// Has a connection with bytes in its socket wait for the ration.
     fn queue(&mut self, token: Token) {
         let Some(slot) = slot_of(&mut self.slots, token) else { return };
-        slot.receive = Receive::Starved;
+        // To be received as soon as it is submitted: the kernel would let others be first if it looked for bytes before.
+        (slot.receive, slot.rest) = (Receive::Starved, true);
         if slot.has_a_turn() {
             self.hungry.push_front(token);
         } else {
@@ -101,11 +103,16 @@ impl Turns<'_> {
     }
 
     /// Lets the next of those receive who wait for the ration. One at a time: it takes the whole ration, or else there are
-    /// fewer hungry ones in the next turn. Its bytes wait in the socket, so that there is a next turn; and it is submitted
-    /// before all others, who would leave nothing.
+    /// fewer hungry ones in the next turn, which comes at once; and it is submitted before all others, who would leave
+    /// nothing.
     pub(super) fn feed_hungry(&mut self) {
         while let Some(token) = self.hungry.pop_front() {
             if self.feed(token) {
+                if let Some(slot) = slot_of(&mut self.slots, token)
+                    && !slot.has_a_turn()
+                {
+                    slot.share = Some(0);
+                }
                 self.apply(token);
                 break;
             }
@@ -120,10 +127,6 @@ impl Turns<'_> {
             return false;
         }
         slot.receive = Receive::Idle;
-        // Or it goes on with its turn.
-        if !slot.has_a_turn() {
-            slot.share = Some(0);
-        }
         self.worker.touch(token);
         wants
     }
@@ -147,7 +150,7 @@ impl Turns<'_> {
                 if slot.group == Group::Common {
                     slot.share = None;
                 }
-                // Waits for bytes where none may be there: whose turn it is must have some.
+                // Waits for bytes where none are known to be there.
                 entries::receive(descriptor, self.rung, slot.group, !slot.rest, self.capped)
             }
             Memory::Fixed(fixed) => {
