@@ -136,6 +136,14 @@ pub const SNAPSHOT_STEP_KEYS: usize = 512;
 /// fresh memory some 50 µs.
 pub const SNAPSHOT_STEP_BYTES: usize = 64 * 1024;
 
+/// Longest time, in milliseconds, that the copying rests after a step: one that was interrupted, or waited for its disk, is no
+/// measure.
+pub const SNAPSHOT_LONGEST_REST_MS: u64 = 1;
+
+/// Milliseconds after which workers that have made no turn count as idle. More than a slice of the scheduler, in which they may
+/// be kept from making one.
+pub const SNAPSHOT_BUSY_MS: u64 = 20;
+
 /// Keys above which none is taken when the server ends: it would take longer than a service manager waits.
 pub const SNAPSHOT_KEYS_AT_END: usize = 2_000_000;
 

@@ -30,13 +30,6 @@ use super::settings::{Directives, SaveRules};
 /// Outcomes that are remembered, for connections that are about to look.
 const OUTCOMES: usize = 16;
 
-/// Longest time that the copying rests after a step: one that was interrupted, or waited for its disk, is no measure.
-const LONGEST_REST: Duration = Duration::from_millis(1);
-
-/// Milliseconds after which workers that have made no turn count as idle. More than a slice, in which they may be kept from
-/// making one.
-const BUSY_MS: u64 = 20;
-
 /// Milliseconds between two looks at whether the journal is durable.
 const DURABLE_STEP: Duration = Duration::from_millis(1);
 
@@ -482,8 +475,10 @@ impl Taker {
             if turns != turns_before {
                 busy_ms = Some(now_ms);
             }
-            if until_ms.is_none() && busy_ms.is_some_and(|busy_ms| now_ms - busy_ms < BUSY_MS) {
-                thread::sleep(took.min(LONGEST_REST));
+            if until_ms.is_none()
+                && busy_ms.is_some_and(|busy_ms| now_ms - busy_ms < limits::SNAPSHOT_BUSY_MS)
+            {
+                thread::sleep(took.min(Duration::from_millis(limits::SNAPSHOT_LONGEST_REST_MS)));
             }
             self.sync_some(writer, until_ms.is_some())?;
             let totals = writer.totals();

@@ -71,15 +71,13 @@ impl Turns<'_> {
 
     /// No block was free: the bytes stay in the socket until there are.
     fn starve(&mut self, group: Group, token: Token) {
-        let Some(slot) = slot_of(&mut self.slots, token) else { return };
-        match group {
-            Group::Common => {
-                slot.receive = Receive::Starved;
-                self.worker.counts().starved += 1;
-                self.starved.push(token);
-            }
-            Group::Ration => self.queue(token),
+        if group == Group::Ration {
+            return self.queue(token);
         }
+        let Some(slot) = slot_of(&mut self.slots, token) else { return };
+        slot.receive = Receive::Starved;
+        self.worker.counts().starved += 1;
+        self.starved.push(token);
     }
 
     /// Has a connection with bytes in its socket wait for the ration.
