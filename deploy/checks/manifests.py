@@ -8,6 +8,7 @@
     manifests.py configurations DIRECTORY    writes the configuration in the ConfigMap there
     manifests.py directives PROGRAM          the directives that the annotated configuration shows in comments
     manifests.py commands         arguments of the server in units, compose.yaml and manifests, a line each
+    manifests.py health PORT      the image's health check with another admin port, a word each line
 """
 
 import json
@@ -146,7 +147,8 @@ def compose() -> None:
     service = file["services"]["tallyring"]
     assert service["read_only"] is True and service["cap_drop"] == ["ALL"] and "privileged" not in service
     assert "no-new-privileges:true" in service["security_opt"]
-    assert service["ulimits"]["memlock"] >= 8 << 20 and service["healthcheck"]["test"]
+    assert service["ulimits"]["memlock"] >= 8 << 20
+    assert service["healthcheck"]["test"] == ["CMD", *health_check()], "as in the image"
     for option in service["security_opt"]:
         if option.startswith("seccomp:"):
             assert (COMPOSE.parent / option.removeprefix("seccomp:")).exists()
@@ -154,6 +156,19 @@ def compose() -> None:
     assert {mount.split(":")[0] for mount in service["volumes"]} == file["volumes"].keys()
     build = service["build"]
     assert ((COMPOSE.parent / build["context"]).resolve() / build["dockerfile"]).exists()
+
+
+def health_check() -> list[str]:
+    """What the image asks whether it is well: the command of HEALTHCHECK, which stands on a line of its own."""
+    found = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", (DEPLOY / "docker/Dockerfile").read_text(), re.MULTILINE)
+    return json.loads(found[1])
+
+
+def health(port: str) -> None:
+    """The same, where the admin interface has another port."""
+    words = health_check()
+    assert any(":9121/" in word for word in words), "it asks at another port"
+    print("\n".join(word.replace(":9121/", f":{port}/") for word in words))
 
 
 def validate_compose(text: str) -> None:
@@ -223,4 +238,5 @@ if __name__ == "__main__":
         "configurations": configurations,
         "directives": directives,
         "commands": commands,
+        "health": health,
     }[what](*rest)
