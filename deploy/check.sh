@@ -3,7 +3,7 @@
 # with the engine uring; PYTHON an interpreter with the packages below; OUTPUT a directory to leave files in; DOCKER_SOURCE where
 # the Debian package golang-github-docker-docker-dev was unpacked, which has Docker's default seccomp profile.
 #
-#   apt-get install systemd prometheus redis-tools shellcheck openssl curl libseccomp2 util-linux runc git
+#   apt-get install systemd prometheus redis-tools shellcheck openssl curl libseccomp2 util-linux runc git busybox-static
 #   apt-get download golang-github-docker-docker-dev && dpkg-deb -x golang-github-docker-docker-dev_*.deb docker
 #   pip install -r deploy/checks/requirements.txt      # in the environment of PYTHON
 #   cargo install cargo-deb
@@ -58,7 +58,8 @@ check() {
 
 tools() {
     local tool missing=()
-    for tool in systemd-analyze promtool shellcheck openssl curl redis-cli setpriv runc dpkg-deb cargo cargo-deb "$python"; do
+    for tool in systemd-analyze promtool shellcheck openssl curl redis-cli setpriv runc busybox dpkg-deb cargo cargo-deb \
+        "$python"; do
         command -v "$tool" >/dev/null || missing+=("$tool")
     done
     "$python" -c 'import yaml, kubernetes_validate, compose_spec'
@@ -221,9 +222,11 @@ client() {
     timeout 10 redis-cli -p "$@"
 }
 
-# serves PORT ADMIN-PORT ENGINE: does the server whose process is $server serve, on that engine, and end in order?
+# serves PORT ADMIN-PORT ENGINE [COMMAND…]: does the server whose process is $server serve, on that engine, and end in order?
+# The command is run while it serves.
 serves() {
     local port=$1 admin=$2 engine=$3 until=$((SECONDS + 10)) said
+    shift 3
     until [[ $(curl -s --max-time 2 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$admin/readyz") == 200 ]]; do
         if ! kill -0 "$server" 2>/dev/null || ((SECONDS > until)); then
             cat "$scratch/log"
@@ -236,6 +239,7 @@ serves() {
     # The journal then has a ring of its own.
     [[ $(client "$port" config set appendfsync always) == OK ]]
     [[ $(client "$port" incr counter) == 2 ]]
+    (($# == 0)) || "$@"
     said=$(curl -s --max-time 10 "http://127.0.0.1:$admin/metrics" | sed -n 's/^tallyring_build_info{.*engine="\([^"]*\)".*/\1/p')
     kill -TERM "$server"
     wait "$server" || { cat "$scratch/log"; return 1; }
@@ -288,13 +292,16 @@ serves_under_the_unit() {
 
 # --- Containers
 
-# The image's own root, read-only, with its user and its profile, by the runtime that Docker and Kubernetes use.
+# The image's own root, read-only, with its user and its profile, by the runtime that Docker and Kubernetes use. Its base is
+# stood in for by this machine's static busybox, of another version and another C library.
 serves_in_a_container() {
-    local port admin bundle=$scratch/bundle
+    local port admin applet bundle=$scratch/bundle
     ((EUID == 0)) || { echo "runc wants root for this"; return 1; }
     read -r port admin < <(ports)
     deploy/docker/root.sh "$program" "$bundle/rootfs"
-    mkdir -p "$bundle/rootfs/proc" "$bundle/data"
+    mkdir -p "$bundle/rootfs/proc" "$bundle/rootfs/dev" "$bundle/data"
+    install -D -m 755 "$(command -v busybox)" "$bundle/rootfs/bin/busybox"
+    for applet in sh wget cat; do ln -s busybox "$bundle/rootfs/bin/$applet"; done
     chown 6379:6379 "$bundle/data"
     "$python" "$checks/bundle.py" "$bundle" /etc/tallyring/tallyring.conf --bind 127.0.0.1 --port "$port" \
         --admin-port "$admin" --threads 1
@@ -302,7 +309,25 @@ serves_in_a_container() {
     runc --root "$scratch/runc" run --bundle "$bundle" "tallyring-$$" >"$scratch/log" 2>&1 </dev/null &
     server=$!
     trap 'kill -KILL "$server" 2>/dev/null || true; runc --root "$scratch/runc" delete --force "tallyring-$$" || true' EXIT
-    serves "$port" "$admin" uring
+    serves "$port" "$admin" uring health_check "$admin"
+}
+
+# inside COMMAND…: runs it in that container, as the same user and under the same profile.
+inside() {
+    timeout 20 runc --root "$scratch/runc" exec --env PATH=/bin "tallyring-$$" "$@" </dev/null
+}
+
+# health_check ADMIN-PORT: what the image and compose.yaml ask whether it is well; and a shell, for whoever looks around.
+health_check() {
+    local words
+    "$python" "$checks"/manifests.py health "$1" >"$scratch/health"
+    mapfile -t words <"$scratch/health"
+    inside "${words[@]}"
+    # shellcheck disable=SC2016 # the shell inside fills it in
+    [[ $(inside sh -c 'wget -q -O - "$0" | cat' "http://127.0.0.1:$1/readyz") == ready ]]
+    # It is no check that cannot fail.
+    if inside "${words[@]}" "http://127.0.0.1:$1/nothing" 2>/dev/null; then echo "it asks nothing"; return 1; fi
+    echo "${words[*]}"
 }
 
 # Against Docker's own default, as Debian ships it in the sources that other packages are built with. That of 20.10 has the three

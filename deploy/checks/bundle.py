@@ -26,6 +26,7 @@ def bundle(directory: Path, arguments: list[str]) -> dict:
     assert service["cap_drop"] == ["ALL"] and "cap_add" not in service
     options = dict(option.split(":", 1) for option in service["security_opt"])
     proc = {"destination": "/proc", "type": "proc", "source": "proc"}
+    dev = {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]}
     data = {"destination": "/data", "type": "bind", "source": str(directory / "data"), "options": ["rbind", "rw"]}
     return {
         "ociVersion": "1.0.2",
@@ -38,7 +39,7 @@ def bundle(directory: Path, arguments: list[str]) -> dict:
             "noNewPrivileges": options["no-new-privileges"] == "true",
         },
         "root": {"path": "rootfs", "readonly": service["read_only"]},
-        "mounts": [proc, data],
+        "mounts": [proc, dev, data],
         "linux": {
             "namespaces": [{"type": kind} for kind in ("mount", "pid", "ipc", "uts")],
             "seccomp": json.loads((DOCKER / options["seccomp"]).read_text()),
