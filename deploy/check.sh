@@ -236,7 +236,7 @@ serves() {
     done
     [[ $(client "$port" incr counter) == 1 ]]
     [[ $(client "$port" bgsave) == *started* ]]
-    # The journal then has a ring of its own.
+    # Replies then wait for a sync of the journal.
     [[ $(client "$port" config set appendfsync always) == OK ]]
     [[ $(client "$port" incr counter) == 2 ]]
     (($# == 0)) || "$@"
