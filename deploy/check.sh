@@ -99,6 +99,7 @@ package() {
     local root=$output/package path
     for path in usr/bin/tallyring usr/lib/systemd/system/tallyring.service usr/lib/sysusers.d/tallyring.conf \
         usr/lib/tmpfiles.d/tallyring.conf etc/tallyring/tallyring.conf usr/share/doc/tallyring/runbook.md \
+        usr/share/doc/tallyring/kernel-notes.md usr/share/doc/tallyring/LICENSE-APACHE usr/share/doc/tallyring/LICENSE-MIT \
         usr/share/doc/tallyring/examples/tallyring.conf usr/share/doc/tallyring/examples/credentials.conf; do
         [[ -e $root/$path || -e $root/${path/usr\/lib\/systemd/lib/systemd} ]] || { echo "the package lacks $path"; return 1; }
     done
