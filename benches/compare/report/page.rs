@@ -3,7 +3,7 @@
 use super::Report;
 use super::escape::{html as safe, prose};
 use super::pictures::{Picture, STYLE};
-use super::summary::{ABOUT, LOSSES, NO_REASON, how_much};
+use super::summary::{ABOUT, LOSSES, NO_REASON, ROWS, how_much};
 use super::tables::{self, MISSED, Table};
 
 const CSS: &str = "\
@@ -27,7 +27,8 @@ pub(super) fn html(report: &Report<'_>) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>tallyring: the comparison</title>\n\
-         <style>{CSS}{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>tallyring: the comparison</h1>\n<p>{}</p>\n\
+         <style>{CSS}{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>tallyring: the comparison</h1>\n\
+         <p>{}</p>\n<p>{}</p>\n\
          <nav><a href=\"#targets\">Targets</a><a href=\"#losses\">Where we lose</a><a href=\"#latencies\">Latencies</a>\
          <a href=\"#operations\">Per operation</a><a href=\"#records\">Records</a></nav>\n</header>\n<main>\n{pictures}\
          <section id=\"targets\"><h2>Targets</h2>{}</section>\n\
@@ -37,6 +38,7 @@ pub(super) fn html(report: &Report<'_>) -> String {
          <p class=\"soft\">{}</p></section>\n\
          <section id=\"records\"><h2>Records</h2>{}</section>\n</main>\n</body>\n</html>\n",
         prose(ABOUT),
+        prose(ROWS),
         table(&tables::targets(&report.chosen)),
         prose(LOSSES),
         losses(report),

@@ -11,17 +11,25 @@ pub(super) const NO_REASON: &str = "No reason is written down.";
 /// Said above what is lost.
 pub(super) const LOSSES: &str = "Every target that was missed, and every figure in which a peer or another engine of ours did \
 better than our default, the worst first: how many times worse than aimed at, or than the other. \"Within the spread\": the \
-rounds differ more than that.";
+rounds differ more than that. Where two figures stand against each other, they are medians over all rounds, and the ratio is the \
+median of rounds in pairs; where rounds spread the two may point in opposite directions.";
 
 /// What the page is about.
 pub(super) const ABOUT: &str = "All figures are ratios or medians of servers that were measured in turns within one run; \
 compare within a row, not between records. Where several records hold the same row, the newest date is shown, of one date the \
-record of a clean tree, of these the one of most rows.";
+record of a clean tree, then the one of full rounds, then the one of most rows.";
+
+/// What rows and shapes are.
+pub(super) const ROWS: &str = "n × d: n connections, d requests in flight on each; n alone: one request. T1 to T3: CPU of `INCR` at \
+depth 64, 16 and 1; T4: ring against epoll; T5: 10^3 against 10^7 keys; T6: large requests; T7: requests that are not complete; T8: \
+allocations; T9, T10: bytes per counter, alone and in rows; T11: idle connections; T12: durability; T13: snapshots; T14: starts; \
+T15: expiry; T16: two workers; -everysec: with a journal that is synced every second; limits: beside clients that do harm. A bare \
+loop answers without decoder or table.";
 
 /// The text.
 pub(super) fn markdown(report: &Report<'_>) -> String {
     let mut text = format!(
-        "# The comparison\n\n{ABOUT} Made by `cargo bench --bench compare -- report`; the same as one page: `index.html`.\n"
+        "# The comparison\n\n{ABOUT} Made by `cargo bench --bench compare -- report`; the same as one page: `index.html`.\n\n{ROWS}\n"
     );
     for picture in &report.pictures {
         text.push_str(&format!(
