@@ -375,11 +375,12 @@ fn wanted(config: &Config) -> Wanted {
             ReceiveMode::Multishot => Supply::Shared,
             ReceiveMode::Fixed => Supply::Fixed,
         },
-        rung: config.force_rung.map(|rung| match rung {
+        rung: config.forced.rung.map(|rung| match rung {
             ForcedRung::Defer => Rung::Defer,
             ForcedRung::Coop => Rung::Coop,
             ForcedRung::Oneshot => Rung::Oneshot,
         }),
+        entries: config.forced.entries,
         workers: match config.threads {
             0 => thread::available_parallelism().map_or(1, usize::from),
             threads => threads,

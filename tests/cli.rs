@@ -317,17 +317,23 @@ fn what_only_a_ring_can_do_is_refused_without_one() {
             refused(&["--engine", "epoll", "--force-rung", "coop"]),
             "--force-rung: only engine uring has rungs"
         );
+        assert_eq!(
+            refused(&["--engine", "epoll", "--force-entries", "8"]),
+            "--force-entries: only engine uring has a ring of its own"
+        );
     }
 }
 
 #[test]
-fn a_rung_is_forced_by_a_flag_that_only_tests_know() {
+fn what_is_forced_is_so_by_flags_that_only_tests_know() {
     assert_eq!(fine(&["--check-config", "--force-rung", "oneshot"]), "");
     assert_eq!(
         refused(&["--force-rung", "top"]),
         "--force-rung: argument(s) must be one of the following: defer, coop, oneshot"
     );
-    assert!(!tallyring(&["--help"]).out.contains("force-rung"));
+    assert_eq!(fine(&["--check-config", "--force-entries", "8"]), "");
+    assert!(refused(&["--force-entries", "0"]).starts_with("--force-entries: "));
+    assert!(!tallyring(&["--help"]).out.contains("force-"));
     assert_eq!(
         refused_file("force-rung coop\n"),
         ":1: unknown directive 'force-rung'; see --help for all directives"

@@ -395,6 +395,7 @@ fn engine(text: &mut Text<'_>) {
     text.field("ring_submissions", facts.submissions);
     text.field("ring_completions", facts.completions);
     text.field("ring_in_flight", facts.in_flight);
+    text.field("ring_overflows", facts.overflows);
     text.field("receives_starved", facts.starved);
     text.field("blocks_per_worker", facts.blocks);
     text.field("blocks_free", facts.blocks_free);

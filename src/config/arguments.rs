@@ -2,7 +2,7 @@
 //! directive only its name and help.
 
 use super::error::{ConfigError, Origin};
-use super::kind::ForcedRung;
+use super::kind::{Forced, ForcedRung};
 use super::source::Line;
 use super::table::SECTIONS;
 use super::value::{self, Fault};
@@ -65,8 +65,8 @@ pub(super) enum Request {
         flags: Vec<Line>,
         /// Stop after checking.
         check_only: bool,
-        /// The one rung of the ring's ladder to try.
-        force_rung: Option<ForcedRung>,
+        /// What a test makes the engine do with.
+        forced: Forced,
     },
 }
 
@@ -78,8 +78,9 @@ struct Flag {
 
 const CHECK: &str = "check-config";
 
-/// A flag for tests: neither a directive nor in `--help`.
+/// Flags for tests: neither directives nor in `--help`.
 const RUNG: &str = "force-rung";
+const ENTRIES: &str = "force-entries";
 
 /// Reads the arguments after the program's name.
 pub(super) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Request, ConfigError> {
@@ -96,18 +97,22 @@ pub(super) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Request,
             }
         }
     }
-    let mut force_rung = None;
-    for Flag { name, words } in flags.extract_if(.., |flag| flag.name == RUNG) {
-        let rung = value::choice(&words.join(" "), ForcedRung::NAMES);
+    let mut forced = Forced::default();
+    for Flag { name, words } in flags.extract_if(.., |flag| [RUNG, ENTRIES].contains(&flag.name.as_str())) {
         let reason = |fault: Fault| ConfigError::Usage(format!("--{name}: {}", fault.into_reason()));
-        force_rung = Some(rung.map_err(reason)?);
+        let word = words.join(" ");
+        if name == RUNG {
+            forced.rung = Some(value::choice(&word, ForcedRung::NAMES).map_err(reason)?);
+        } else {
+            forced.entries = Some(value::integer(&word, 1..=1024).map_err(reason)?);
+        }
     }
     let lines = flags.into_iter().map(|flag| Line {
         origin: Origin::Flag(flag.name.clone()),
         name: flag.name,
         words: flag.words,
     });
-    Ok(Request::Configure { file, flags: lines.collect(), check_only: matches.get_flag(CHECK), force_rung })
+    Ok(Request::Configure { file, flags: lines.collect(), check_only: matches.get_flag(CHECK), forced })
 }
 
 /// Splits the arguments into the file, which comes first, and flags: what follows `--name` and does not start
@@ -216,7 +221,7 @@ fn command() -> clap::Command {
         }
     }
     command = command.arg(with_value("include").help("Another configuration file, or several by wildcards"));
-    for name in foreign::names().chain([RUNG]) {
+    for name in foreign::names().chain([RUNG, ENTRIES]) {
         command = command.arg(with_value(name).hide(true));
     }
     let codes = Exit::ALL.map(|exit| format!("  {}  {}", exit.code(), exit.meaning())).join("\n");

@@ -262,6 +262,15 @@ impl ForcedRung {
         &[("defer", Self::Defer), ("coop", Self::Coop), ("oneshot", Self::Oneshot)];
 }
 
+/// What the engine on the ring is made to do with, for tests; none of it is a directive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forced {
+    /// The one rung that it may stand on.
+    pub rung: Option<ForcedRung>,
+    /// Entries of its submission queue; completions have twice as many.
+    pub entries: Option<u32>,
+}
+
 /// A password, of which only the hash is kept; neither `Debug` nor a log line shows even that.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Password(Option<Digest>);

@@ -29,8 +29,8 @@ pub use arguments::Exit;
 pub use encryption::{AuthClients, Encryption, Protocols};
 pub use error::{ConfigError, Origin, SetError};
 pub use kind::{
-    AdminPort, Bind, DebugCommand, EngineChoice, EvictionPolicy, ForcedRung, Fsync, LogFormat, LogLevel,
-    OutputLimit, OutputLimits, Password, ReceiveMode, SavePoint, Share,
+    AdminPort, Bind, DebugCommand, EngineChoice, EvictionPolicy, Forced, ForcedRung, Fsync, LogFormat,
+    LogLevel, OutputLimit, OutputLimits, Password, ReceiveMode, SavePoint, Share,
 };
 
 use arguments::Request;
@@ -130,8 +130,8 @@ pub struct Config {
     pub engine: EngineChoice,
     /// How receive blocks reach the kernel.
     pub recv: ReceiveMode,
-    /// The one rung that the engine on the ring may stand on; a flag for tests, no directive.
-    pub force_rung: Option<ForcedRung>,
+    /// What a test makes the engine on the ring do with; no directive.
+    pub forced: Forced,
     /// Workers, 0 = one per CPU that the process may use.
     pub threads: usize,
     /// Least importance that is logged.
@@ -205,7 +205,7 @@ impl Default for Config {
             maxmemory_policy: EvictionPolicy::NoEviction,
             engine: EngineChoice::Auto,
             recv: ReceiveMode::Multishot,
-            force_rung: None,
+            forced: Forced::default(),
             threads: 0,
             loglevel: LogLevel::Notice,
             log_format: LogFormat::Auto,
@@ -225,11 +225,9 @@ impl Config {
     /// Reads the arguments after the program's name, and the files they name. Flags override files, later
     /// lines earlier ones.
     pub fn from_args(argv: impl IntoIterator<Item = OsString>) -> Result<Invocation, ConfigError> {
-        let (file, flags, check_only, force_rung) = match arguments::parse(argv)? {
+        let (file, flags, check_only, forced) = match arguments::parse(argv)? {
             Request::Print(text) => return Ok(Invocation::Print(text)),
-            Request::Configure { file, flags, check_only, force_rung } => {
-                (file, flags, check_only, force_rung)
-            }
+            Request::Configure { file, flags, check_only, forced } => (file, flags, check_only, forced),
         };
         let mut lines = Vec::new();
         if let Some(path) = &file {
@@ -241,7 +239,7 @@ impl Config {
         }
         let (files, flags) = lines.split_at(from_file);
         let mut config = Box::new(Self::from_sources(&[files, flags])?);
-        config.force_rung = force_rung;
+        config.forced = forced;
         config.has_an_engine_for_its_flags()?;
         // Without a working directory a relative path stays what it is.
         config.file = file
@@ -392,8 +390,11 @@ impl Config {
             EngineChoice::Epoll if self.recv == ReceiveMode::Fixed => {
                 "recv fixed: engine epoll registers no blocks; set engine uring, or recv multishot"
             }
-            EngineChoice::Epoll | EngineChoice::TokioUring if self.force_rung.is_some() => {
+            EngineChoice::Epoll | EngineChoice::TokioUring if self.forced.rung.is_some() => {
                 "--force-rung: only engine uring has rungs"
+            }
+            EngineChoice::Epoll | EngineChoice::TokioUring if self.forced.entries.is_some() => {
+                "--force-entries: only engine uring has a ring of its own"
             }
             EngineChoice::Auto | EngineChoice::Uring | EngineChoice::TokioUring | EngineChoice::Epoll => {
                 return Ok(());

@@ -66,6 +66,8 @@ pub struct Wanted {
     pub supply: Supply,
     /// The one rung to try, for tests. None: all of them.
     pub rung: Option<Rung>,
+    /// Entries of a ring, for tests. None: as many as are good.
+    pub entries: Option<u32>,
     /// Workers.
     pub workers: usize,
 }

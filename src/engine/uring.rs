@@ -92,7 +92,8 @@ struct Turns<'r> {
     turn: u32,
     /// Receives of the busiest of the last turns: how much company is worth waiting for.
     busy: usize,
-    overflows: u32,
+    /// Completions that the kernel had no memory to keep.
+    dropped: u32,
     /// Operations that were queued and are not over.
     in_flight: u64,
 }
@@ -130,7 +131,7 @@ pub fn run(ring: Ring, setup: Setup, worker: Worker) -> io::Result<()> {
         receives: 0,
         turn: 0,
         busy: 0,
-        overflows: 0,
+        dropped: 0,
         in_flight: 0,
     };
     turns.watch_bell();
@@ -438,11 +439,14 @@ impl Turns<'_> {
         self.worker.note(Resources { blocks, blocks_free, blocks_low_water, in_flight: self.in_flight });
     }
 
+    /// Counts the turn if completions found the queue full. The kernel keeps them elsewhere until the next enter, and says so by
+    /// a flag; what it counts itself are those that it had no memory to keep.
     fn note_overflows(&mut self) {
-        let overflows = self.completions.overflow();
-        let more = overflows.wrapping_sub(self.overflows);
-        self.overflows = overflows;
-        self.worker.counts().overflows += u64::from(more);
+        let dropped = self.completions.overflow();
+        let more = dropped.wrapping_sub(self.dropped);
+        self.dropped = dropped;
+        let kept = u32::from(self.submissions.cq_overflow());
+        self.worker.counts().overflows += u64::from(more.max(kept));
     }
 }
 

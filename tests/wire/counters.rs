@@ -2,7 +2,7 @@
 
 use crate::server::{Engine, Server};
 
-on_every_engine_and_rung![
+on_every_ring![
     a_missing_counter_starts_at_zero,
     amounts_are_added_and_taken,
     text_is_not_counted,

@@ -6,7 +6,7 @@ use crate::client::{Arrival, bulk, request};
 use crate::crowd::connected;
 use crate::server::{Engine, PATIENCE, Server, wait_until};
 
-on_every_engine_and_rung![
+on_every_ring![
     ten_thousand_commands_in_one_write,
     one_byte_at_a_time,
     cut_at_every_byte,

@@ -286,6 +286,36 @@ fn connections_beyond_what_may_be_locked() {
     });
 }
 
+/// Completions beyond the queue's end are kept, receives that they ended are armed again, and every request is executed once.
+#[test]
+fn a_ring_of_few_entries_overflows_and_nothing_is_lost() {
+    if !Engine::UringTiny.is_expected() {
+        return;
+    }
+    for supply in [&[][..], &["--recv", "fixed"]] {
+        let server = Server::with_flags(Engine::UringTiny, &[&["--threads", "1"], supply].concat());
+        let mut clients: Vec<_> = (0..64).map(|_| server.connect()).collect();
+        clients.iter_mut().for_each(|client| client.ask(&["PING"], "+PONG\r\n"));
+        let before: u64 = info(&server, "ring_overflows").parse().expect("it is a number");
+        for _ in 0..10 {
+            // All of them at once.
+            server.freeze();
+            for client in &mut clients {
+                client.send(request(&["INCR", "all"]).repeat(10));
+            }
+            server.thaw();
+            for client in &mut clients {
+                (0..10).for_each(|_| assert!(client.integer() > 0));
+            }
+        }
+        clients[0].ask(&["GET", "all"], "$4\r\n6400\r\n");
+        let after: u64 = info(&server, "ring_overflows").parse().expect("it is a number");
+        assert!(after > before, "64 completions in a queue of 8 are too many: {before} to {after}");
+        drop(clients);
+        serve_and_end(server);
+    }
+}
+
 #[test]
 fn the_log_and_info_name_the_rung() {
     for (engine, rung) in

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::client::{Client, request};
 use crate::server::{Engine, Server, wait_until};
 
-on_every_engine_and_rung![
+on_every_ring![
     sigterm_answers_what_was_sent,
     sigterm_ends_a_server_with_idle_clients,
     a_taken_port_is_refused_in_one_line,

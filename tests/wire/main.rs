@@ -50,6 +50,15 @@ macro_rules! on_every_engine_and_rung {
     };
 }
 
+/// Stamps tests on all of these, and on a ring of very few entries.
+macro_rules! on_every_ring {
+    ($($test:ident),+ $(,)?) => {
+        on_every_engine_and_rung!($($test),+);
+        #[cfg(feature = "uring")]
+        on_engine!(uring_tiny, UringTiny, $($test),+);
+    };
+}
+
 mod client;
 mod server;
 

@@ -50,6 +50,9 @@ pub(crate) enum Engine {
     /// The ring as it would be on Linux 5.19.
     #[cfg(feature = "uring")]
     UringOneshot,
+    /// The ring with so few entries that its queues are always full.
+    #[cfg(feature = "uring")]
+    UringTiny,
     #[cfg(feature = "tokio-uring")]
     TokioUring,
     #[cfg(feature = "epoll")]
@@ -73,6 +76,8 @@ impl Engine {
             Self::UringCoop => &["--engine", "uring", "--force-rung", "coop"],
             #[cfg(feature = "uring")]
             Self::UringOneshot => &["--engine", "uring", "--force-rung", "oneshot"],
+            #[cfg(feature = "uring")]
+            Self::UringTiny => &["--engine", "uring", "--force-entries", "4"],
             #[cfg(feature = "tokio-uring")]
             Self::TokioUring => &["--engine", "tokio-uring"],
             #[cfg(feature = "epoll")]

@@ -64,7 +64,7 @@ fn stand_on(rung: Rung, wanted: &Wanted) -> Result<Vec<Ring>, Obstacle> {
     }
     // All of them before the first is used: a worker must not be the one to find that memory is short.
     (0..wanted.workers)
-        .map(|_| Ok(Ring { capped, ..Ring::build(rung, wanted.supply, Size::WORKER)? }))
+        .map(|_| Ok(Ring { capped, ..Ring::build(rung, wanted.supply, Size::of(wanted.entries))? }))
         .collect()
 }
 

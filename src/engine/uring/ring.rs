@@ -31,8 +31,16 @@ pub(super) struct Size {
 
 impl Size {
     /// A worker's.
-    pub(super) const WORKER: Self =
-        Self { submissions: 1024, completions: 8192, blocks: limits::BLOCKS_PER_WORKER };
+    const WORKER: Self = Self { submissions: 1024, completions: 8192, blocks: limits::BLOCKS_PER_WORKER };
+    /// A worker's, if there are to be so many entries.
+    pub(super) fn of(entries: Option<u32>) -> Self {
+        entries.map_or(Self::WORKER, |entries| Self {
+            submissions: entries,
+            completions: 2 * entries,
+            ..Self::WORKER
+        })
+    }
+
     /// Just large enough to try things out.
     pub(super) const TRIAL: Self = Self { submissions: 8, completions: 16, blocks: 2 };
 }

@@ -101,7 +101,7 @@ fn every_rung_below_the_best_holds_too() {
         return;
     }
     for supply in [Supply::Shared, Supply::Fixed] {
-        let wanted = Wanted { kind: Kind::Uring, supply, rung: None, workers: 3 };
+        let wanted = Wanted { kind: Kind::Uring, supply, rung: None, entries: None, workers: 3 };
         let (best, rings, fallback) = climb(&wanted).expect("the kernel gives a ring");
         assert_eq!((rings.len(), fallback.is_some()), (3, best != Rung::ALL[0]));
         for rung in Rung::ALL.into_iter().skip_while(|rung| *rung != best) {
@@ -172,7 +172,7 @@ fn a_block_waits_for_replies_that_leave_and_not_for_a_client_that_takes_none() {
 
 #[test]
 fn a_kernel_gets_the_rung_that_it_has_and_the_log_the_reason() {
-    let wanted = Wanted { kind: Kind::Uring, supply: Supply::Shared, rung: None, workers: 1 };
+    let wanted = Wanted { kind: Kind::Uring, supply: Supply::Shared, rung: None, entries: None, workers: 1 };
     let lacks = |call| Obstacle { call, error: io::Error::from_raw_os_error(libc::EINVAL) };
     let on = |best: Option<Rung>| {
         probe::best(&wanted, |rung| if Some(rung) == best { Ok(()) } else { Err(lacks(Call::Entry)) })
