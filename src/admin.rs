@@ -4,7 +4,7 @@
 //! | path | what | for whom |
 //! |---|---|---|
 //! | `/` | the dashboard; a page without figures | everybody |
-//! | `/healthz` `/readyz` | whether the process lives, and whether it serves | everybody |
+//! | `/healthz` `/readyz` | whether workers and journal get on, and whether clients are served | everybody |
 //! | `/metrics` `/stats.json` `/latency.json` | figures | whom [`Access`] lets in |
 
 mod access;

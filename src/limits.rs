@@ -212,6 +212,10 @@ pub const VALUE_BYTES: usize = 512 * 1024 * 1024;
 /// Milliseconds between two lines of the log about the same want.
 pub const COMPLAINT_MS: u64 = 10_000;
 
+/// Milliseconds that a worker or the journal may stand still before probes are told: as long as the watchdog of the unit
+/// waits.
+pub const STANDSTILL_MS: u64 = 30_000;
+
 /// Passwords in a row that may not fit before a connection is closed.
 pub const WRONG_PASSWORDS: u8 = 10;
 
@@ -233,6 +237,10 @@ pub const UNAUTHENTICATED_BULK: usize = 16 * 1024;
 /// Bytes of one request before the connection has authenticated.
 pub const UNAUTHENTICATED_REQUEST: usize = 32 * 1024;
 
+/// Bytes of a connection that has not authenticated and whose attempt waits for its turn. From [`UNAUTHENTICATED_REQUEST`] on
+/// nothing is read; what was under way may still come.
+pub const UNAUTHENTICATED_WAITING: usize = 64 * 1024;
+
 /// Unsent replies of a connection that has not authenticated.
 pub const UNAUTHENTICATED_UNSENT: usize = 16 * 1024;
 
@@ -240,7 +248,7 @@ pub const UNAUTHENTICATED_UNSENT: usize = 16 * 1024;
 pub const UNAUTHENTICATED_MS: u64 = 10_000;
 
 /// Bytes of a TLS connection before its handshake is done: a client's chain of certificates has a few thousand.
-pub const TLS_HANDSHAKE_BYTES: usize = 64 * 1024;
+pub const TLS_HANDSHAKE_BYTES: usize = 32 * 1024;
 
 /// Plain text that is decrypted before it is worked off, one record above which there may be: what a block has, however small
 /// its records are.

@@ -17,6 +17,7 @@ mod settings;
 mod snapshots;
 mod syncer;
 mod users;
+mod vitals;
 
 use std::fmt;
 use std::os::fd::OwnedFd;

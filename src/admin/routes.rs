@@ -57,7 +57,10 @@ fn route<B>(source: &dyn Source, peer: SocketAddr, request: &Request<B>) -> Resp
 /// Paths that tell no figures.
 fn open(source: &dyn Source, path: &str) -> Response<Full<Bytes>> {
     if path == "/healthz" {
-        return text(StatusCode::OK, "alive");
+        return match source.standstill() {
+            None => text(StatusCode::OK, "alive"),
+            Some(what) => text(StatusCode::SERVICE_UNAVAILABLE, &what),
+        };
     }
     if path == "/readyz" {
         let standing = source.standing();

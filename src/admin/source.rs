@@ -10,6 +10,8 @@ use crate::metrics::meters;
 pub trait Source: Send + Sync {
     /// Who may read figures, as the directives stand.
     fn access(&self) -> Access;
+    /// What has stood still for too long, and for how long.
+    fn standstill(&self) -> Option<String>;
     /// Whether clients are served.
     fn standing(&self) -> Standing;
     /// All figures.

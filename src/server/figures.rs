@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 use super::ServerError;
 use super::settings::Directives;
+use super::vitals::Health;
 use crate::admin::{
     self, Access, Admin, CommandReading, Keys, Memory, Persistence, Reading, Source, Standing, WorkerReading,
 };
@@ -64,6 +65,7 @@ pub(super) struct Figures {
     directives: Arc<Directives>,
     clock: Clock,
     ending: AtomicBool,
+    health: Health,
     /// When the table was last looked through, and what that gave. Kept for [`limits::SURVEY_MS`].
     seen: Mutex<Option<(u64, Seen)>>,
 }
@@ -83,6 +85,7 @@ impl Figures {
             directives: Arc::clone(directives),
             clock: clock.clone(),
             ending: AtomicBool::new(false),
+            health: Health::default(),
             seen: Mutex::new(None),
         })
     }
@@ -148,6 +151,14 @@ impl Figures {
 impl Source for Figures {
     fn access(&self) -> Access {
         self.directives.access()
+    }
+
+    fn standstill(&self) -> Option<String> {
+        // Relaxed: for display. Workers that end make no turns any more.
+        if self.ending.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.health.standstill(&self.shared, self.clock.monotonic_ms())
     }
 
     fn standing(&self) -> Standing {

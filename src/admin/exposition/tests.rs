@@ -15,6 +15,10 @@ impl Source for Double {
         Access::default()
     }
 
+    fn standstill(&self) -> Option<String> {
+        None
+    }
+
     fn standing(&self) -> Standing {
         Standing::Loading
     }
