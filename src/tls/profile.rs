@@ -101,9 +101,9 @@ impl Profile {
         let chain = certificates(CERTIFICATE, certificate)?;
         let key = (key, private_key(key)?);
         let provider = Arc::new(ring::default_provider());
-        let authorities = authorities(terms)?;
-        let certificates = Arc::new(Certificates::of(&chain, &authorities));
-        let verifier = verifier(terms.clients, authorities, &provider)?;
+        let authorities = Authorities::read(terms)?;
+        let certificates = Arc::new(Certificates::of(&chain, &authorities.certificates));
+        let verifier = verifier(terms.clients, authorities.roots, &provider)?;
         let versions: &[&SupportedProtocolVersion] = match terms.versions {
             (true, true) => &[&TLS13, &TLS12],
             (true, false) => &[&TLS12],
@@ -191,51 +191,55 @@ fn unfit(error: &Error, certificate: &Path, key: &Path) -> Refusal {
 }
 
 /// The authorities that clients' certificates are judged by: none where nobody asks for one.
-fn authorities(terms: &Terms<'_>) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    if terms.clients == Clients::Anybody {
-        return Ok(Vec::new());
-    }
-    let (file, dir) = terms.authorities;
-    let mut found = Vec::new();
-    if let Some(path) = file {
-        found.extend(anchors(AUTHORITIES, path)?);
-    }
-    if let Some(path) = dir {
-        for path in files(path)? {
-            found.extend(anchors(AUTHORITY_DIR, &path)?);
-        }
-    }
-    if found.is_empty() {
-        let reason = "not set, and clients' certificates are to be judged by it (remedy: the PEM file of the authority that \
-                      signs them; or tls-auth-clients no, where a password is enough)";
-        return Err(Refusal::new(AUTHORITIES, reason));
-    }
-    Ok(found)
+struct Authorities {
+    certificates: Vec<CertificateDer<'static>>,
+    /// What rustls keeps of the same ones.
+    roots: RootCertStore,
 }
 
-/// The certificates of a file, each of which may stand for an authority.
-fn anchors(directive: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    let found = certificates(directive, path)?;
-    for certificate in &found {
-        RootCertStore::empty().add(certificate.clone()).map_err(|error| {
-            Refusal::new(directive, format!("a certificate in '{}' does not do: {error}", path.display()))
-        })?;
+impl Authorities {
+    fn read(terms: &Terms<'_>) -> Result<Self, Refusal> {
+        let mut found = Self { certificates: Vec::new(), roots: RootCertStore::empty() };
+        if terms.clients == Clients::Anybody {
+            return Ok(found);
+        }
+        let (file, dir) = terms.authorities;
+        if let Some(path) = file {
+            found.take(AUTHORITIES, path)?;
+        }
+        if let Some(path) = dir {
+            for path in files(path)? {
+                found.take(AUTHORITY_DIR, &path)?;
+            }
+        }
+        if found.certificates.is_empty() {
+            let reason = "not set, and clients' certificates are to be judged by it (remedy: the PEM file of the authority that \
+                          signs them; or tls-auth-clients no, where a password is enough)";
+            return Err(Refusal::new(AUTHORITIES, reason));
+        }
+        Ok(found)
     }
-    Ok(found)
+
+    /// Takes the certificates of a file, each of which must do for an authority.
+    fn take(&mut self, directive: &'static str, path: &Path) -> Result<(), Refusal> {
+        for certificate in certificates(directive, path)? {
+            self.roots.add(certificate.clone()).map_err(|error| {
+                Refusal::new(directive, format!("a certificate in '{}' does not do: {error}", path.display()))
+            })?;
+            self.certificates.push(certificate);
+        }
+        Ok(())
+    }
 }
 
 /// Who judges clients' certificates.
 fn verifier(
     clients: Clients,
-    authorities: Vec<CertificateDer<'static>>,
+    roots: RootCertStore,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, Refusal> {
     if clients == Clients::Anybody {
         return Ok(Arc::new(NoClientAuth));
-    }
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority).map_err(|error| Refusal::new(AUTHORITIES, error.to_string()))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     let builder = if clients == Clients::MayShow { builder.allow_unauthenticated() } else { builder };
