@@ -390,9 +390,7 @@ impl Connection {
     pub fn wants(&self, safe: Lsn) -> Wants {
         let patient = !self.stalled || self.overrun;
         let read = match self.phase {
-            Phase::Open => {
-                !self.eof && patient && (self.runnable() || self.input.len() < limits::BACKLOG_BYTES)
-            }
+            Phase::Open => !self.eof && patient && (self.runnable() || self.input.len() < self.backlog()),
             Phase::Finishing | Phase::Lingering => !self.eof,
             Phase::Closing => false,
         };
@@ -432,6 +430,11 @@ impl Connection {
         } else {
             self.outgoing = Some(outgoing);
         }
+    }
+
+    /// Bytes of waiting requests from which on it is not read from.
+    fn backlog(&self) -> usize {
+        if self.session.authenticated { limits::BACKLOG_BYTES } else { limits::UNAUTHENTICATED_REQUEST }
     }
 
     /// Unsent replies above which it is not read from.

@@ -305,15 +305,12 @@ fn setuser(call: &mut Call<'_>) -> Outcome {
             call.reply.ok();
         }
         Err(error) => {
-            let text = match &error {
+            let error = match error {
                 // The rule may be a password.
-                UserError::Rule(rule, RuleError::NoPassword) => {
-                    UserError::Rule([&rule[..1], b"(redacted)"].concat(), RuleError::NoPassword)
-                        .text("ACL SETUSER modifier")
-                }
-                error => error.text("ACL SETUSER modifier"),
+                UserError::Rule(_, RuleError::NoPassword) => error.redacted(),
+                UserError::Rule(..) | UserError::Name | UserError::Open(_) => error,
             };
-            call.reply.error_parts([b"ERR ".as_slice(), &text]);
+            call.reply.error_parts([b"ERR ".as_slice(), &error.text("ACL SETUSER modifier")]);
         }
     }
     Outcome::Done

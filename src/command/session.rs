@@ -62,7 +62,7 @@ impl Session {
         }
     }
 
-    /// Takes over what was changed of its user. False: there is no such user any more.
+    /// Takes over what was changed of its user. False: there is no such user any more, be there another of its name.
     #[inline]
     pub fn refresh(&mut self, users: &Users) -> bool {
         self.users == users.version() || self.take_user(users)
@@ -72,11 +72,18 @@ impl Session {
     fn take_user(&mut self, users: &Users) -> bool {
         // Before the user is looked for: what changes meanwhile is another version.
         self.users = users.version();
-        let user = users.get(self.user.name());
-        if let Some(user) = &user {
-            self.user = Arc::clone(user);
-        }
-        user.is_some()
+        let Some(user) = users.get(self.user.name()).filter(|user| user.is_same(&self.user)) else {
+            return false;
+        };
+        self.user = user;
+        // Who has not said a password need not any more where none is asked for, as in Redis.
+        self.authenticated |= self.user.name() == User::DEFAULT && self.user.needs_no_password();
+        true
+    }
+
+    /// Whether so many passwords did not fit that it is closed.
+    fn has_guessed_enough(&self) -> bool {
+        self.failures >= limits::WRONG_PASSWORDS
     }
 
     /// Is this user from now on, who has said its password.
@@ -322,6 +329,11 @@ fn quit(call: &mut Call<'_>) -> Outcome {
 
 /// Makes the session the user of this name, if this is its password. `Some`: it is not, and that was replied.
 fn become_user(call: &mut Call<'_>, name: &[u8], password: &[u8]) -> Option<Outcome> {
+    if call.session.has_guessed_enough() {
+        // Of a transaction, which is answered to its end: no more of them are looked at.
+        call.reply.error(WRONG_PASSWORD);
+        return Some(Outcome::Close);
+    }
     let users = call.host.users();
     let version = users.version();
     if let Some(user) = users.authenticate(name, password) {
@@ -341,8 +353,7 @@ fn become_user(call: &mut Call<'_>, name: &[u8], password: &[u8]) -> Option<Outc
     };
     call.host.users().note(denial, call.host.limits().denials);
     call.reply.error(WRONG_PASSWORD);
-    let tried_enough = call.session.failures >= limits::WRONG_PASSWORDS;
-    Some(if tried_enough { Outcome::Close } else { Outcome::Done })
+    Some(if call.session.has_guessed_enough() { Outcome::Close } else { Outcome::Done })
 }
 
 fn auth(call: &mut Call<'_>) -> Outcome {

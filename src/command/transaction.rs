@@ -221,6 +221,7 @@ fn exec(call: &mut Call<'_>) -> Outcome {
     }
     call.reply.array(queue.len());
     call.host.begin_within();
+    let mut end = Outcome::Done;
     for (command, args) in queue.iter() {
         let errors = call.reply.errors();
         // What comes before it in the transaction may have changed who may do what.
@@ -231,8 +232,16 @@ fn exec(call: &mut Call<'_>) -> Outcome {
             call.reply.error(denied.text_within());
             continue;
         }
-        let outcome = call.within(command, args, &mut held, |call| (command.run)(call));
-        debug_assert!(matches!(outcome, Outcome::Done), "{} may not be queued", command.name);
+        match call.within(command, args, &mut held, |call| (command.run)(call)) {
+            Outcome::Done => {}
+            // Too many wrong passwords: the others are answered still.
+            Outcome::Close => end = Outcome::Close,
+            Outcome::Drop
+            | Outcome::Pending(_)
+            | Outcome::Later(..)
+            | Outcome::Saved(_)
+            | Outcome::Unwritten => debug_assert!(false, "{} may not be queued", command.name),
+        }
         let failed = call.reply.errors() > errors;
         call.host.executed_within(command, &args, failed, call.session.name());
     }
@@ -243,7 +252,7 @@ fn exec(call: &mut Call<'_>) -> Outcome {
     for (command, args) in queue.iter() {
         call.host.show(command, args);
     }
-    Outcome::Done
+    end
 }
 
 /// Watches nothing any more, all its keys' segments being held. True: one of them has changed, or its time is over.

@@ -127,9 +127,23 @@ impl Settings for Arc<Directives> {
         let _alone = self.file.lock().expect("no holder of this lock panics");
         // A copy: nobody waits for the disk who only wants to read a directive.
         let mut config = self.read(Config::clone);
-        if config.aclfile.is_none() && config.requirepass_file.is_none() {
-            let lines = users::lines(&self.users, config.requirepass.digest());
-            config.users = lines.map_err(RewriteError::Failed)?;
+        let source = match &config.requirepass_file {
+            None => users::Source::Directive(config.requirepass.digest().cloned()),
+            Some(path) => {
+                let path = path.display().to_string();
+                if config.requirepass.is_set() {
+                    log::warn!(
+                        path; "the password of CONFIG SET requirepass is not written: requirepass-file {path} has the one \
+                        of the next start (remedy: write the new one there)"
+                    );
+                }
+                // Both in one file would keep the server from starting.
+                config.requirepass = Password::default();
+                users::Source::File
+            }
+        };
+        if config.aclfile.is_none() {
+            config.users = users::lines(&self.users, &source).map_err(RewriteError::Failed)?;
         }
         let path = config.file.as_deref().ok_or(RewriteError::NoFile)?;
         match super::rewrite::rewrite(path, |text| config.rewritten(text)) {

@@ -17,7 +17,9 @@ pub(super) fn of(config: &Config) -> Result<Users, ServerError> {
     let users = Users::new(password);
     let mut listed = Vec::new();
     for line in &config.users {
-        let text = |error: String| ServerError::new(format!("user {line}: {error}"));
+        // Not the line: it may hold a password.
+        let name = line.split_ascii_whitespace().next().unwrap_or_default();
+        let text = |error: String| ServerError::new(format!("user {name}: {error}"));
         listed.push(read_line(line.as_bytes()).map_err(text)?);
     }
     if let Some(path) = &config.aclfile {
@@ -47,7 +49,8 @@ fn password_in(path: &Path) -> Result<Password, ServerError> {
 fn read_line(line: &[u8]) -> Result<User, String> {
     let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
     let name = words.next().unwrap_or_default();
-    user_of(name, words).map_err(|error| String::from_utf8_lossy(&error.text("user rule")).into_owned())
+    user_of(name, words)
+        .map_err(|error| String::from_utf8_lossy(&error.redacted().text("user rule")).into_owned())
 }
 
 /// Reads a file of users: a line `user name rules` each, empty lines and comments aside. `Err` names every line that is wrong.
@@ -89,23 +92,34 @@ pub(super) fn save(path: &Path, users: &Users) -> std::io::Result<()> {
     rewrite(path, |_| text)
 }
 
-/// The users as the configuration file has them: not the default one while it is what `requirepass` makes of it. `Err`: one
+/// Where the default user's password comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// `requirepass`; `None`: it has none.
+    Directive(Option<Digest>),
+    /// `requirepass-file`, which the server does not write, and which says it at the next start.
+    File,
+}
+
+/// The users as the configuration file has them: not the default one while it is what its password makes of it. `Err`: one
 /// of them cannot stand there.
-pub(super) fn lines(users: &Users, requirepass: Option<&Digest>) -> Result<Vec<String>, String> {
-    let usual = User::default_user(requirepass.cloned()).describe();
-    let all = users.all().into_iter().map(|user| user.describe()).filter(|line| *line != usual);
-    all.map(|line| {
-        String::from_utf8(line).map_err(|error| {
+pub(super) fn lines(users: &Users, source: &Source) -> Result<Vec<String>, String> {
+    let told = |user: &User| match source {
+        Source::Directive(password) => user.describe() != User::default_user(password.clone()).describe(),
+        Source::File => !user.is_usual(),
+    };
+    let text = |user: &User| {
+        String::from_utf8(user.describe()).map_err(|error| {
             let line = error.as_bytes().escape_ascii();
             format!("user {line} is no UTF-8 text (remedy: keep users in an aclfile)")
         })
-    })
-    .collect()
+    };
+    users.all().iter().filter(|user| told(user)).map(|user| text(user)).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Users, lines, load, save};
+    use super::{Digest, Source, User, Users, lines, load, save};
 
     #[test]
     fn a_file_that_is_wrong_names_its_lines() {
@@ -126,9 +140,15 @@ mod tests {
             .unwrap();
         save(&path, &users).unwrap();
         let again = load(&path).unwrap();
-        let described: Vec<_> = again.iter().map(super::User::describe).collect();
+        let described: Vec<_> = again.iter().map(User::describe).collect();
         assert_eq!(described, users.all().iter().map(|user| user.describe()).collect::<Vec<_>>());
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(lines(&users, None).unwrap().len(), 1, "the default user is as always");
+        let open = Source::Directive(None);
+        assert_eq!(lines(&users, &open).unwrap().len(), 1, "the default user is as always");
+        users.set_default_password(Some(Digest::of(b"p")));
+        assert_eq!(lines(&users, &open).unwrap().len(), 2);
+        assert_eq!(lines(&users, &Source::File).unwrap().len(), 1, "its password is for the file to say");
+        users.set(User::DEFAULT, [&b"-@dangerous"[..]].into_iter()).unwrap();
+        assert_eq!(lines(&users, &Source::File).unwrap().len(), 2, "it is not as a file makes it");
     }
 }

@@ -587,7 +587,9 @@ impl Scene<'_> {
         self.counts.unauthenticated += tally.unauthenticated;
         if tally.wrong_passwords > 0 {
             self.counts.wrong_passwords += tally.wrong_passwords;
-            if !std::mem::take(&mut connection.waited) {
+            // Whoever has waited has spent one by that; a transaction may hold several.
+            let spent = u64::from(std::mem::take(&mut connection.waited));
+            for _ in spent..tally.wrong_passwords {
                 self.shared.strikes.count(&connection.client.peer, self.now_ms);
             }
         }

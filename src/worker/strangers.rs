@@ -34,8 +34,13 @@ impl Worker {
     /// Ends a connection that has not authenticated and asks or is told too much, after its bytes were worked off.
     pub(super) fn bound_stranger(&mut self, token: Token) {
         let Some(connection) = self.get(token).filter(|it| !it.session.authenticated) else { return };
-        // Where it is not runnable, what waits are requests, and more is not read before they are executed.
-        let long = connection.runnable() && connection.input.len() > limits::UNAUTHENTICATED_REQUEST;
+        // Where it is not runnable, what waits are requests: its guess has to wait for its turn.
+        let most = if connection.runnable() {
+            limits::UNAUTHENTICATED_REQUEST
+        } else {
+            limits::UNAUTHENTICATED_WAITING
+        };
+        let long = connection.input.len() > most;
         let id = connection.session.id;
         if connection.unsent() > limits::UNAUTHENTICATED_UNSENT {
             connection.phase = Phase::Closing;

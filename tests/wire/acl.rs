@@ -3,8 +3,10 @@
 use std::os::unix::net::UnixStream;
 
 use crate::client::{Client, request};
-use crate::server::{Engine, Server, wait_until};
+use crate::server::{Engine, Server};
 use crate::tls::Secured;
+
+mod kept;
 
 on_every_engine![
     users_are_made_shown_and_removed,
@@ -15,6 +17,7 @@ on_every_engine![
     denials_are_logged,
     large_requests_are_refused_as_a_whole,
     ten_wrong_passwords_end_a_connection,
+    what_needs_no_password_any_more_is_answered,
     a_generated_password_is_random,
 ];
 
@@ -25,11 +28,10 @@ mod ours {
     on_every_engine![
         categories_have_their_commands,
         connections_of_a_removed_user_end,
+        a_user_made_again_is_another_one,
+        guesses_in_a_transaction_are_guesses,
         every_command_is_for_those_alone_who_may,
         every_command_over_tls_and_the_unix_socket,
-        users_live_in_a_file,
-        users_live_in_the_configuration,
-        a_password_may_come_from_a_file_and_is_never_shown,
         whoever_guesses_waits_and_others_do_not,
     ];
 }
@@ -338,6 +340,16 @@ fn ten_wrong_passwords_end_a_connection(engine: Engine) {
     }
 }
 
+fn what_needs_no_password_any_more_is_answered(engine: Engine) {
+    let server = Server::start(engine);
+    let mut admin = server.connect();
+    admin.ask_words("CONFIG SET requirepass sesame", "+OK\r\n");
+    let mut stranger = server.connect();
+    stranger.ask_words("PING", "-NOAUTH Authentication required.\r\n");
+    admin.ask_words("CONFIG SET requirepass \"\"", "+OK\r\n");
+    stranger.ask_words("PING", "+PONG\r\n");
+}
+
 fn a_generated_password_is_random(engine: Engine) {
     let server = Server::start(engine);
     let mut client = server.connect();
@@ -377,8 +389,13 @@ fn check_every_command(admin: &mut Client, mut connect: impl FnMut() -> Client) 
     guesser.ask_words("AUTH wrong", WRONG);
     let mut refused = connect();
     refused.ask_words("AUTH none p", "+OK\r\n");
+    // All commands, and one key, which is none of those that are asked for.
+    admin.ask_words("ACL SETUSER keyless on >p ~other +@all", "+OK\r\n");
+    let mut keyless = connect();
+    keyless.ask_words("AUTH keyless p", "+OK\r\n");
+    let mut with_keys = 0;
     // What needs no password is about the connection alone.
-    let free = |name: &str| ["auth", "hello", "quit", "reset"].contains(&name) || name.contains('|');
+    let free = |name: &str| ["auth", "hello", "quit", "reset"].contains(&name);
     for name in names.into_iter().filter(|name| !free(name)) {
         let words = shortest(admin, name);
         let told = |client: &mut Client, text: &str| {
@@ -388,12 +405,20 @@ fn check_every_command(admin: &mut Client, mut connect: impl FnMut() -> Client) 
         };
         told(&mut stranger, "NOAUTH Authentication required.");
         told(&mut guesser, "NOAUTH Authentication required.");
-        let full = if words.get(1).is_some_and(|word| word == "help") {
+        let full = if words.get(1).is_some_and(|word| word == "help") && !name.contains('|') {
             format!("{name}|help")
         } else {
             name.to_owned()
         };
         told(&mut refused, &format!("NOPERM this user has no permissions to run the '{full}' command"));
+        admin.send(request(&[&["COMMAND".to_owned(), "GETKEYS".to_owned()], words.as_slice()].concat()));
+        if admin.reply().starts_with(b"*") {
+            with_keys += 1;
+            told(
+                &mut keyless,
+                "NOPERM this user has no permissions to access one of the keys used as arguments",
+            );
+        }
         // Those end the server, or are followed by more than a reply.
         if !["shutdown", "monitor"].contains(&name) {
             let mut permitted = connect();
@@ -403,6 +428,7 @@ fn check_every_command(admin: &mut Client, mut connect: impl FnMut() -> Client) 
             assert!(!reply.starts_with("-NOAUTH") && !reply.starts_with("-NOPERM"), "{name}: {reply}");
         }
     }
+    assert!(with_keys > 60, "{with_keys} commands with keys");
     stranger.ask_words("PING", "-NOAUTH Authentication required.\r\n");
     stranger.ask_words("AUTH root", "+OK\r\n");
     stranger.ask_words("PING", "+PONG\r\n");
@@ -417,7 +443,7 @@ fn shortest(admin: &mut Client, name: &str) -> Vec<String> {
     }
     let arity = info.split("\r\n").nth(4).and_then(|line| line.strip_prefix(':')?.parse::<i64>().ok());
     let arity = arity.unwrap_or_else(|| panic!("the arity of {name} in {info}")).unsigned_abs();
-    let mut words = vec![name.to_owned()];
+    let mut words: Vec<String> = name.split('|').map(str::to_owned).collect();
     words.resize(usize::try_from(arity).expect("a small number"), "1".to_owned());
     words
 }
@@ -447,84 +473,48 @@ fn connections_of_a_removed_user_end(engine: Engine) {
     other.ask_words("GET n", "$1\r\n1\r\n");
 }
 
-fn users_live_in_a_file(engine: Engine) {
-    let dir = std::env::temp_dir().join(format!("tallyring-acl-{}-{engine:?}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("as this test made it");
-    let path = dir.join("users.acl");
-    std::fs::write(&path, "# people\nuser default on nopass ~* &* +@all\nuser u on >p ~k* +@all\n")
-        .expect("as this test made it");
-    let server = Server::with_flags(engine, &["--aclfile", path.to_str().expect("as this test made it")]);
+fn a_user_made_again_is_another_one(engine: Engine) {
+    let server = Server::with_flags(engine, &["--threads", "2"]);
     let mut admin = server.connect();
-    let mut user = as_user(&server, "u", "p");
-    user.ask_words("SET k 1", "+OK\r\n");
-    admin.ask_words("ACL SETUSER v on nopass +ping", "+OK\r\n");
-    admin.ask_words("ACL SAVE", "+OK\r\n");
-    let text = std::fs::read_to_string(&path).expect("as this test made it");
-    assert!(text.contains("user v on nopass") && !text.contains(">p"), "{text}");
-    std::fs::write(&path, format!("{text}user w nonsense\n")).expect("as this test made it");
-    admin.send_words("ACL LOAD");
-    let line = admin.line();
-    assert!(
-        line.starts_with("-ERR ") && line.contains(":4: Error in user rule 'nonsense': Syntax error"),
-        "{line}"
-    );
-    user.ask_words("GET k", "$1\r\n1\r\n");
-    std::fs::write(&path, text.replace("user u", "user other")).expect("as this test made it");
-    admin.ask_words("ACL LOAD", "+OK\r\n");
-    user.expect_closed();
-    as_user(&server, "other", "p");
-    std::fs::remove_dir_all(&dir).expect("as this test made it");
+    admin.ask_words("ACL SETUSER u on nopass +ping", "+OK\r\n");
+    let mut users: Vec<Client> = (0..6).map(|_| as_user(&server, "u", "x")).collect();
+    let mut own = as_user(&server, "u", "x");
+    // In one turn: nobody has looked between the two.
+    admin.send("ACL DELUSER u\r\nACL SETUSER u on nopass ~* +@all\r\n");
+    admin.expect(":1\r\n+OK\r\n");
+    users.iter_mut().for_each(Client::expect_closed);
+    own.expect_closed();
+    as_user(&server, "u", "x").ask_words("INCR n", ":1\r\n");
+    admin.ask_words("GET n", "$1\r\n1\r\n");
 }
 
-fn users_live_in_the_configuration(engine: Engine) {
-    let dir = std::env::temp_dir().join(format!("tallyring-users-{}-{engine:?}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("as this test made it");
-    let path = dir.join("tallyring.conf");
-    let port = crate::server::free_port(&[]);
-    let data = dir.join("data");
-    let engine_name = engine.name().split(' ').next().unwrap_or("auto");
-    let text = format!(
-        "port {port}\nadmin-port 0\nengine {engine_name}\ndir {}\nuser u on >p (+get ~k*)\n",
-        data.display()
-    );
-    std::fs::write(&path, text).expect("as this test made it");
-    let mut server = Server::of_file(&path, port);
+/// To queue passwords and have them tried at once is no way around the limits of guessing.
+fn guesses_in_a_transaction_are_guesses(engine: Engine) {
+    const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+    let server = Server::start(engine);
     let mut admin = server.connect();
-    as_user(&server, "u", "p").ask_words("GET k", "$-1\r\n");
-    admin.ask_words("ACL SETUSER v on nopass +ping", "+OK\r\n");
-    admin.ask_words("CONFIG SET requirepass root", "+OK\r\n");
-    admin.ask_words("CONFIG REWRITE", "+OK\r\n");
-    let text = std::fs::read_to_string(&path).expect("as this test made it");
-    assert!(text.contains("user v on nopass") && !text.contains("root") && !text.contains(">p"), "{text}");
-    server.terminate();
-    wait_until("the server ends", || server.exited().is_some());
-    let server = Server::of_file(&path, port);
-    server.connect().ask_words("PING", "-NOAUTH Authentication required.\r\n");
-    as_user(&server, "v", "x").ask_words("PING", "+PONG\r\n");
-    as_user(&server, "default", "root").ask_words("GET k", "$-1\r\n");
-    as_user(&server, "u", "p").ask_words("GET k", "$-1\r\n");
-    drop(server);
-    std::fs::remove_dir_all(&dir).expect("as this test made it");
-}
-
-fn a_password_may_come_from_a_file_and_is_never_shown(engine: Engine) {
-    let path = std::env::temp_dir().join(format!("tallyring-pw-{}-{engine:?}", std::process::id()));
-    std::fs::write(&path, "open sesame\nnot this\n").expect("as this test made it");
-    let server =
-        Server::with_flags(engine, &["--requirepass-file", path.to_str().expect("as this test made it")]);
+    admin.ask_words("ACL SETUSER u on >p ~* +@all", "+OK\r\n");
     let mut client = server.connect();
-    client.ask_words("PING", "-NOAUTH Authentication required.\r\n");
-    client.ask(&["AUTH", "open sesame"], "+OK\r\n");
-    client.ask(&["CONFIG", "SET", "requirepass", "hunter2"], "+OK\r\n");
-    client.send_words("CONFIG GET *");
-    let all = String::from_utf8(client.reply()).expect("as this test made it");
-    assert!(!all.contains("hunter2") && !all.contains("sesame"), "{all}");
-    client.send_words("ACL LIST");
-    let list = String::from_utf8(client.reply()).expect("as this test made it");
-    assert!(!list.contains("hunter2") && list.contains(" #"), "{list}");
-    as_user(&server, "default", "hunter2");
-    assert!(!server.output().contains("hunter2") && !server.output().contains("sesame"));
-    std::fs::remove_file(&path).expect("as this test made it");
+    client.ask_words("MULTI", "+OK\r\n");
+    for words in ["AUTH u q"; 300].iter().chain(&["AUTH u p", "HELLO 3 AUTH u p", "INCR n"]) {
+        client.ask_words(words, "+QUEUED\r\n");
+    }
+    client.send_words("EXEC");
+    // Beyond ten the right one does not help either.
+    client.expect(format!("*303\r\n{}:1\r\n", WRONG.repeat(302)));
+    client.expect_closed();
+    assert_eq!(admin.info("refusals", "refused_wrong_password"), "10");
+    // Each of them counts for its address.
+    for guessers in 1.. {
+        if admin.info("refusals", "slowed_password") != "0" {
+            break;
+        }
+        assert!(guessers < 50, "guessing goes on for ever");
+        let mut guesser = server.connect();
+        guesser.send(format!("MULTI\r\n{}EXEC\r\n", "AUTH u q\r\n".repeat(10)));
+        guesser.expect(format!("+OK\r\n{}*10\r\n{}", "+QUEUED\r\n".repeat(10), WRONG.repeat(10)));
+        guesser.expect_closed();
+    }
 }
 
 /// Beyond a hundred wrong passwords attempts wait for their turn: they do not go through at once, and everybody else's

@@ -17,6 +17,7 @@
 mod agree;
 mod stream;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Write;
 use std::thread;
@@ -39,6 +40,15 @@ macro_rules! compare {
                 let engine = crate::server::Engine::$engine;
                 if engine.is_expected() {
                     super::compare(engine);
+                }
+            }
+
+            #[test]
+            #[ignore = "compares with a live Redis: set TALLYRING_REDIS and run with --ignored"]
+            fn categories_are_those_of_redis() {
+                let engine = crate::server::Engine::$engine;
+                if engine.is_expected() {
+                    super::compare_categories(engine);
                 }
             }
         }
@@ -84,6 +94,37 @@ fn compare(engine: Engine) {
         streams += 1;
     }
     println!("{streams} streams in {seconds} s");
+}
+
+/// Of the commands that both have, each category has the same ones: what `+@read -@dangerous` means rests on that.
+fn compare_categories(engine: Engine) {
+    let servers = [Server::start(engine), Server::reference(&redis())];
+    let [ours, theirs] = servers.each_ref().map(|server| {
+        let mut client = server.connect();
+        let mut names = |words: &str| -> BTreeSet<String> {
+            client.send_words(words);
+            let reply = String::from_utf8(client.reply()).expect("names are ASCII");
+            reply.lines().filter(|line| !line.starts_with(['*', '$'])).map(str::to_owned).collect()
+        };
+        let categories = names("ACL CAT");
+        categories
+            .into_iter()
+            .map(|category| {
+                let names = names(&format!("ACL CAT {category}"));
+                (category, names)
+            })
+            .collect::<BTreeMap<_, _>>()
+    });
+    assert!(ours.keys().eq(theirs.keys()), "{:?} and {:?}", ours.keys(), theirs.keys());
+    let all = |categories: &BTreeMap<String, BTreeSet<String>>| -> BTreeSet<String> {
+        categories.values().flatten().cloned().collect()
+    };
+    let both: BTreeSet<String> = all(&ours).intersection(&all(&theirs)).cloned().collect();
+    assert!(both.len() > 120, "{both:?}");
+    for (category, names) in &ours {
+        let of_both = |names: &BTreeSet<String>| names.intersection(&both).cloned().collect::<Vec<_>>();
+        assert_eq!(of_both(names), of_both(&theirs[category]), "@{category}, ours and theirs");
+    }
 }
 
 /// Compares the replies to one seed's stream.

@@ -71,6 +71,8 @@ pub struct User {
     selectors: Vec<Selector>,
     /// Everything is permitted.
     unrestricted: bool,
+    /// The version of the list in which it was made: one that is removed and made again is another one.
+    made: u32,
 }
 
 impl User {
@@ -87,6 +89,7 @@ impl User {
             passwords: Vec::new(),
             selectors: vec![Selector::default()],
             unrestricted: false,
+            made: 0,
         }
     }
 
@@ -105,6 +108,28 @@ impl User {
     /// What it is called.
     pub fn name(&self) -> &[u8] {
         &self.name
+    }
+
+    /// The same, made in this version of the list.
+    pub(super) fn made(mut self, version: u32) -> Self {
+        self.made = version;
+        self
+    }
+
+    /// The version that it was made in.
+    pub(super) fn version(&self) -> u32 {
+        self.made
+    }
+
+    /// Whether it is what became of the other one, which has its name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.made == other.made
+    }
+
+    /// Whether it is the default user as it is before anything but a password is said of it.
+    pub fn is_usual(&self) -> bool {
+        self.name() == Self::DEFAULT
+            && self.describe() == Self::default_user(self.passwords.first().cloned()).describe()
     }
 
     /// Whether its name can be one.

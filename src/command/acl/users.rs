@@ -31,6 +31,16 @@ pub enum UserError {
 }
 
 impl UserError {
+    /// The same for others than whoever wrote the rule: one that has to do with a password does not show it.
+    pub fn redacted(self) -> Self {
+        match self {
+            Self::Rule(rule, error) if matches!(rule.first(), Some(b'>' | b'<' | b'#' | b'!')) => {
+                Self::Rule([&rule[..1], b"(redacted)"].concat(), error)
+            }
+            Self::Name | Self::Rule(..) | Self::Open(_) => self,
+        }
+    }
+
     /// What a client is told, behind the code.
     pub fn text(&self, context: &str) -> Vec<u8> {
         match self {
@@ -78,6 +88,12 @@ impl Users {
         self.list.read().expect("no holder of this lock panics").values().cloned().collect()
     }
 
+    /// The version that the change which is being made leads to.
+    fn next(&self) -> u32 {
+        // Relaxed: changes are made under the list's lock.
+        self.version.load(Ordering::Relaxed).wrapping_add(1)
+    }
+
     fn change<R>(&self, how: impl FnOnce(&mut BTreeMap<Box<[u8]>, Arc<User>>) -> R) -> R {
         let mut list = self.list.write().expect("no holder of this lock panics");
         let result = how(&mut list);
@@ -93,7 +109,8 @@ impl Users {
         }
         let rules = merge(words).map_err(UserError::Open)?;
         self.change(|list| {
-            let mut user = list.get(name).map_or_else(|| User::new(name), |user| User::clone(user));
+            let new = || User::new(name).made(self.next());
+            let mut user = list.get(name).map_or_else(new, |user| User::clone(user));
             apply(&mut user, &rules)?;
             list.insert(name.into(), Arc::new(user));
             Ok(())
@@ -117,6 +134,11 @@ impl Users {
     /// Puts others in the place of all; the default user stays if it is not among them.
     pub fn replace(&self, users: Vec<User>) {
         self.change(|list| {
+            let made = |user: User| match list.get(user.name()) {
+                Some(known) => user.made(known.version()),
+                None => user.made(self.next()),
+            };
+            let users: Vec<User> = users.into_iter().map(made).collect();
             list.retain(|name, _| **name == *User::DEFAULT);
             list.extend(users.into_iter().map(|user| (user.name().into(), Arc::new(user))));
         });

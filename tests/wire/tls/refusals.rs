@@ -1,5 +1,6 @@
 //! What is no TLS, where TLS is not expected, and starts that are refused.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
 
@@ -15,6 +16,7 @@ use super::files::Files;
 on_every_engine![
     what_is_no_tls_is_told_so,
     tls_on_the_plain_port_is_no_request,
+    handshakes_that_do_not_end_take_little,
     the_encrypted_port_may_be_the_only_one,
 ];
 
@@ -53,6 +55,38 @@ fn what_is_no_tls_is_told_so(engine: Engine) {
     assert_eq!(until_closed(sent(socket, &[0x17, 3, 3, 0, 20].repeat(5)))[0], 0x17, "it is told, encrypted");
     assert_eq!(refused(&mut plain, "tls_session"), 1);
     plain.talk("> PING\n< +PONG");
+}
+
+/// Whoever begins a handshake and never ends it takes no more than whoever lacks the password.
+fn handshakes_that_do_not_end_take_little(engine: Engine) {
+    const CROWD: u64 = 500;
+    let secured = Secured::start(engine, &[]);
+    let mut witness = secured.server.connect();
+    let number = |witness: &mut Client, field: &str| -> u64 {
+        info(witness, &[])[field].parse().expect("it is a number")
+    };
+    let memory = || secured.server.anonymous_kb().expect("it runs");
+    let (base, received) = (memory(), number(&mut witness, "total_net_input_bytes"));
+    // The beginning of a message of 64 KiB less one, in records of 4 KiB: most of what a handshake may have.
+    let record = [&[0x16, 3, 1, 0x10, 0][..], &[0; 4096]].concat();
+    let mut wire = record.repeat(7);
+    wire[5..9].copy_from_slice(&[1, 0, 0xff, 0xff]);
+    let sockets: Vec<TcpStream> = (0..CROWD)
+        .map(|_| {
+            let mut socket = secured.socket();
+            socket.write_all(&wire).expect("the kernel takes it");
+            socket
+        })
+        .collect();
+    wait_until("the server has heard all of them", || {
+        number(&mut witness, "total_net_input_bytes") >= received + CROWD * wire.len() as u64
+    });
+    let each = memory().saturating_sub(base) * 1024 / CROWD;
+    eprintln!("{}: {each} bytes for each", engine.name());
+    assert!(each < 64 * 1024, "{each} bytes for each");
+    assert_eq!(number(&mut witness, "connected_clients"), CROWD + 1, "none of them is ended for it");
+    drop(sockets);
+    wait_until("they are gone", || number(&mut witness, "connected_clients") == 1);
 }
 
 fn tls_on_the_plain_port_is_no_request(engine: Engine) {
