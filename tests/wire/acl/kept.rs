@@ -1,5 +1,7 @@
 //! Where users and their passwords are kept: a file of their own, the configuration, a file with the password.
 
+use std::path::{Path, PathBuf};
+
 use super::as_user;
 use crate::server::{Engine, Server, wait_until};
 
@@ -44,19 +46,27 @@ fn users_live_in_a_file(engine: Engine) {
     std::fs::remove_dir_all(&dir).expect("as this test made it");
 }
 
-fn users_live_in_the_configuration(engine: Engine) {
-    let dir = std::env::temp_dir().join(format!("tallyring-users-{}-{engine:?}", std::process::id()));
+/// A directory with a configuration of this engine, a free port, and these lines besides: the directory, the file and the port.
+fn configured(engine: Engine, name: &str, lines: impl FnOnce(&Path) -> String) -> (PathBuf, PathBuf, u16) {
+    let dir = std::env::temp_dir().join(format!("tallyring-{name}-{}-{engine:?}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("as this test made it");
-    let path = dir.join("tallyring.conf");
-    let port = crate::server::free_port(&[]);
-    let data = dir.join("data");
-    let engine_name = engine.name().split(' ').next().unwrap_or("auto");
-    let text = format!(
-        "port {port}\nadmin-port 0\nengine {engine_name}\ndir {}\nuser u on >p (+get ~k*)\n",
-        data.display()
-    );
+    let (path, port) = (dir.join("tallyring.conf"), crate::server::free_port(&[]));
+    let (engine, data) = (engine.name(), dir.join("data"));
+    let text = format!("port {port}\nadmin-port 0\nengine {engine}\ndir {}\n{}", data.display(), lines(&dir));
     std::fs::write(&path, text).expect("as this test made it");
-    let mut server = Server::of_file(&path, port);
+    (dir, path, port)
+}
+
+/// Ends a server of such a file in order, and starts it again.
+fn restarted(mut server: Server, path: &Path, port: u16) -> Server {
+    server.terminate();
+    wait_until("the server ends", || server.exited().is_some());
+    Server::of_file(path, port)
+}
+
+fn users_live_in_the_configuration(engine: Engine) {
+    let (dir, path, port) = configured(engine, "users", |_| "user u on >p (+get ~k*)\n".to_owned());
+    let server = Server::of_file(&path, port);
     let mut admin = server.connect();
     as_user(&server, "u", "p").ask_words("GET k", "$-1\r\n");
     admin.ask_words("ACL SETUSER v on nopass +ping", "+OK\r\n");
@@ -64,9 +74,7 @@ fn users_live_in_the_configuration(engine: Engine) {
     admin.ask_words("CONFIG REWRITE", "+OK\r\n");
     let text = std::fs::read_to_string(&path).expect("as this test made it");
     assert!(text.contains("user v on nopass") && !text.contains("root") && !text.contains(">p"), "{text}");
-    server.terminate();
-    wait_until("the server ends", || server.exited().is_some());
-    let server = Server::of_file(&path, port);
+    let server = restarted(server, &path, port);
     server.connect().ask_words("PING", "-NOAUTH Authentication required.\r\n");
     as_user(&server, "v", "x").ask_words("PING", "+PONG\r\n");
     as_user(&server, "default", "root").ask_words("GET k", "$-1\r\n");
@@ -76,19 +84,12 @@ fn users_live_in_the_configuration(engine: Engine) {
 }
 
 fn users_live_in_the_configuration_beside_a_file_with_the_password(engine: Engine) {
-    let dir = std::env::temp_dir().join(format!("tallyring-beside-{}-{engine:?}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("as this test made it");
-    let (path, password) = (dir.join("tallyring.conf"), dir.join("password"));
-    std::fs::write(&password, "root\n").expect("as this test made it");
-    let port = crate::server::free_port(&[]);
-    let engine_name = engine.name().split(' ').next().unwrap_or("auto");
-    let text = format!(
-        "port {port}\nadmin-port 0\nengine {engine_name}\ndir {}\nrequirepass-file {}\n",
-        dir.join("data").display(),
-        password.display()
-    );
-    std::fs::write(&path, text).expect("as this test made it");
-    let mut server = Server::of_file(&path, port);
+    let (dir, path, port) = configured(engine, "beside", |dir| {
+        let password = dir.join("password");
+        std::fs::write(&password, "root\n").expect("as this test made it");
+        format!("requirepass-file {}\n", password.display())
+    });
+    let server = Server::of_file(&path, port);
     let mut admin = as_user(&server, "default", "root");
     admin.ask_words("ACL SETUSER v on >w +ping", "+OK\r\n");
     admin.ask_words("CONFIG SET requirepass other", "+OK\r\n");
@@ -97,10 +98,8 @@ fn users_live_in_the_configuration_beside_a_file_with_the_password(engine: Engin
     let text = std::fs::read_to_string(&path).expect("as this test made it");
     let says = |name: &str| text.lines().any(|line| line.starts_with(name));
     assert!(says("user v on ") && !says("requirepass ") && !says("user default"), "{text}");
-    server.terminate();
-    wait_until("the server ends", || server.exited().is_some());
     // It starts, with the file's password.
-    let server = Server::of_file(&path, port);
+    let server = restarted(server, &path, port);
     as_user(&server, "v", "w").ask_words("PING", "+PONG\r\n");
     as_user(&server, "default", "root").ask_words("PING", "+PONG\r\n");
     drop(server);
